@@ -114,10 +114,15 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """One choice. `id` is opaque, random and single-use; everything else about it is in the database."""
+    """One choice. `id` is opaque, random and single-use; everything else about it is in the database.
+
+    `role` says what pressing it means, so that an adapter can choose a look: `confirm` is for the requester, `approve` and `deny` are
+    for an approver, `cancel` withdraws, `undo` proposes the inverse, `choice` answers a question.
+    """
 
     id: str
     label: str
+    role: Literal["confirm", "approve", "deny", "cancel", "undo", "choice"] = "choice"
     style: Literal["plain", "primary", "danger"] = "plain"
 
 
@@ -131,21 +136,36 @@ class Actions:
 Block = Header | Text | Fields | Code | TableBlock | Context | Actions
 
 
+ReplyKind = Literal[
+    "result",  # a command ran and this came of it
+    "proposal",  # waits for a button
+    "progress",  # a button was pressed or work goes on; takes the proposal's place
+    "question",  # which one?
+    "answer",  # a sentence: help, who am I, a greeting
+    "refusal",  # forbidden, or not approved
+    "denial",  # the cluster or the mapping says no
+    "failure",  # it was tried and went wrong, or something is out of reach
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What KubeChat says. `text` is the whole in one plain sentence, for notifications and screens without cards.
 
     `card` names the message, so that a later reply with the same card takes its place; `revision` grows with each, and an adapter
-    never lets a lower one overwrite a higher. `kind` says what sort of reply it is, for machines.
+    never lets a lower one overwrite a higher. `commands` and `level` say, for machines, which kubectl lines it is about and how
+    they were judged.
     """
 
-    kind: str
+    kind: ReplyKind
     text: str
     blocks: tuple[Block, ...] = ()
     files: tuple[File, ...] = ()
     card: str | None = None
     revision: int = 0
     private: bool = False
+    commands: tuple[str, ...] = ()
+    level: str = ""
 
 
 Say = Callable[[Reply], Awaitable[None]]
