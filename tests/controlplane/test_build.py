@@ -28,9 +28,7 @@ def test_named_assets_come_before_the_cache_and_tell_what_they_lack(tmp_path: Pa
     assert found.missing == ("kube-controller-manager", "kube-scheduler", "kwok")
 
 
-def test_assets_without_an_essential_program_are_passed_over(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_assets_without_an_essential_program_are_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assets = put_programs(tmp_path / "assets", ("etcd", "kube-apiserver"))
     with pytest.raises(build.ProgramsMissing, match=r"python -m tests\.controlplane\.build"):
         build.find({"XDG_CACHE_HOME": str(tmp_path), "KUBEBUILDER_ASSETS": str(assets)})

@@ -36,17 +36,19 @@ def test_server_reports_a_version_next_to_kubectls(control_plane: ControlPlane) 
 def test_every_person_is_known_by_name_and_groups(control_plane: ControlPlane) -> None:
     for person, groups in cluster.PEOPLE.items():
         who = json.loads(control_plane.kubectl(person, "auth", "whoami", "--output=json"))["status"]["userInfo"]
-        assert (who["username"], who["groups"]) == (person, [*groups, "system:authenticated"])
+        assert who["username"] == person
+        assert set(who["groups"]) == {*groups, "system:authenticated"}
 
 
 def test_alice_may_what_was_bound_to_her_and_carol_may_nothing(control_plane: ControlPlane, namespace: str) -> None:
-    bind = ["create", "rolebinding", "viewers", "--clusterrole=view", "--group=developers", "--namespace", namespace]
-    control_plane.kubectl("admin", *bind)
-    control_plane.kubectl("alice", "get", "pods", "--namespace", namespace)
+    here = ("--namespace", namespace)
+    control_plane.kubectl("admin", "create", "role", "viewer", "--verb=list", "--resource=pods", *here)
+    control_plane.kubectl("admin", "create", "rolebinding", "viewers", "--role=viewer", "--group=developers", *here)
+    control_plane.kubectl("alice", "get", "pods", *here)
     with pytest.raises(KubectlFailed, match='User "carol" cannot list resource "pods"'):
-        control_plane.kubectl("carol", "get", "pods", "--namespace", namespace)
+        control_plane.kubectl("carol", "get", "pods", *here)
     with pytest.raises(KubectlFailed, match='User "alice" cannot list resource "secrets"'):
-        control_plane.kubectl("alice", "get", "secrets", "--namespace", namespace)
+        control_plane.kubectl("alice", "get", "secrets", *here)
 
 
 def test_a_requested_token_authenticates_its_service_account(control_plane: ControlPlane, namespace: str) -> None:
@@ -62,9 +64,7 @@ def test_a_deployment_rolls_out_and_its_logs_can_be_read(workloads: ControlPlane
     here = ("--namespace", namespace)
     workloads.kubectl("admin", "create", "deployment", "web", "--image=nginx", "--replicas=2", *here)
     workloads.kubectl("admin", "wait", "deployment/web", "--for=condition=Available", "--timeout=60s", *here)
-    available = workloads.kubectl(
-        "admin", "get", "deployment/web", "--output=jsonpath={.status.availableReplicas}", *here
-    )
+    available = workloads.kubectl("admin", "get", "deployment/web", "--output=jsonpath={.status.availableReplicas}", *here)
     assert available == "2"
     assert len(workloads.kubectl("admin", "logs", "deployment/web", "--tail=2", *here).splitlines()) == 2
 
@@ -81,7 +81,8 @@ def test_a_cluster_given_by_its_admins_kubeconfig_knows_the_same_people(workload
     with given(admins, workloads.kubectl_program, people) as theirs:
         who = json.loads(theirs.kubectl("erin", "auth", "whoami", "--output=json"))["status"]["userInfo"]
         requests = theirs.kubectl("admin", "get", "csr", "--output=name")
-    assert (who["username"], who["groups"]) == ("erin", ["developers", "night-shift", "system:authenticated"])
+    assert who["username"] == "erin"
+    assert set(who["groups"]) == {"developers", "night-shift", "system:authenticated"}
     assert "erin" not in requests
 
 
