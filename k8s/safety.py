@@ -25,7 +25,9 @@ def classify(command: Command) -> Verdict:
     findings: list[Finding] = []
     try:
         findings += _secret_values(command)
-        if command.dry_run:
+        if _only_lists(command):
+            findings.append((Level.SAFE, *_FLOOR[Level.SAFE]))
+        elif command.dry_run:
             findings.append((Level.SAFE, "dry-run", "It only asks the server what would happen."))
             if command.manifest is not None:
                 read_manifest(command.manifest)
@@ -123,10 +125,13 @@ _IDENTITY_KEYS = re.compile(
 """Labels and annotations that give an identity or lift a restriction."""
 
 
+def _only_lists(command: Command) -> bool:
+    """`label`, `annotate` and `set env` with --list and nothing to set."""
+    return command.has("list") and not command.args and not command.flag("env") and not command.flag("from")
+
+
 def _changes(command: Command) -> Iterator[Finding]:
     if VERBS[command.verb].level is Level.SAFE:
-        return
-    if command.verb in {"label", "annotate"} and command.has("list") and not command.args:
         return
     yield from _rights(command)
     rule = _VERB_RULES.get(command.verb)
