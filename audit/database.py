@@ -1,0 +1,172 @@
+"""Engines for SQLite and PostgreSQL with the durability that an audit log promises, and schema migrations."""
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+BUSY_SECONDS = 30
+"""How long a writer waits for the others before it gives up."""
+CONNECT_SECONDS = 5
+
+_IMMEDIATE = "kubechat_begin_immediate"
+_SQLITE, _POSTGRESQL = "sqlite", "postgresql+psycopg"
+
+
+class DatabaseUnusable(Exception):
+    """The database cannot serve: its address is wrong, or its schema is missing or newer than this program."""
+
+
+def connect(url: str, *, read_only: bool = False) -> Engine:
+    """An engine for `sqlite:///FILE` or `postgresql+psycopg://…`. Nothing is connected yet.
+
+    SQLite runs in WAL mode with synchronous=FULL, so that what is committed survives a power cut. Erased content is
+    overwritten (secure_delete). PostgreSQL runs READ COMMITTED, which the head-row lock of the audit log needs.
+
+    Args:
+        url: a SQLAlchemy URL; `postgresql://` and `postgres://` mean `postgresql+psycopg://`.
+        read_only: refuse every write, and do not create a missing SQLite file.
+
+    Raises:
+        DatabaseUnusable: the URL is malformed or names another kind of database.
+    """
+    address = _address(url)
+    if address.drivername == _SQLITE:
+        return _sqlite(address, read_only=read_only)
+    options = f"-c lock_timeout={BUSY_SECONDS * 1000}" + (" -c default_transaction_read_only=on" if read_only else "")
+    return create_engine(
+        address,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": CONNECT_SECONDS, "options": options, "keepalives_idle": 30},
+    )
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that will write. On SQLite it takes the write lock at once, so that it never has to be retried.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database is out of reach, busy for too long, or refused a statement.
+    """
+    with engine.execution_options(**{_IMMEDIATE: True}).begin() as connection:
+        yield connection
+
+
+def schema_revision(connection: Connection, version_table: str) -> str | None:
+    """The revision that the schema is at; None when there is none yet."""
+    return MigrationContext.configure(connection, opts={"version_table": version_table}).get_current_revision()
+
+
+def migrate(engine: Engine, script_location: Path, version_table: str) -> None:
+    """Bring a schema up to date, in one transaction. Processes that start together take turns.
+
+    Args:
+        engine: from `connect`.
+        script_location: a folder with `versions/*.py` in Alembic's form; it needs no `env.py`.
+        version_table: where the revision is kept. Each set of tables has its own.
+
+    Raises:
+        DatabaseUnusable: the schema is newer than this program.
+        sqlalchemy.exc.SQLAlchemyError: the database is out of reach, or refused a statement.
+    """
+    scripts = ScriptDirectory(str(script_location))
+    with engine.connect() as connection:
+        if schema_revision(connection, version_table) == scripts.get_current_head():
+            return
+    with writing(engine) as connection:
+        if connection.dialect.name == "postgresql":
+            turn = {"key": zlib.crc32(version_table.encode())}
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), turn)
+        _upgrade(connection, scripts, version_table)
+
+
+def require_schema(connection: Connection, script_location: Path, version_table: str) -> None:
+    """Check that a schema is the one that this program knows, without changing it.
+
+    Raises:
+        DatabaseUnusable: it is missing, older or newer.
+    """
+    found = schema_revision(connection, version_table)
+    scripts = ScriptDirectory(str(script_location))
+    if found is None:
+        raise DatabaseUnusable("there is no audit log in this database")
+    if found != scripts.get_current_head():
+        _require_known(scripts, found)
+        raise DatabaseUnusable("the tables are of an older KubeChat: run `kubechat audit migrate` first")
+
+
+def _upgrade(connection: Connection, scripts: ScriptDirectory, version_table: str) -> None:
+    context = MigrationContext.configure(connection, opts={"version_table": version_table})
+    current = context.get_current_revision()
+    _require_known(scripts, current)
+    pending = list(scripts.iterate_revisions("head", current or "base"))
+    with Operations.context(context):
+        for revision in reversed(pending):
+            revision.module.upgrade()
+            context.stamp(scripts, revision.revision)
+
+
+def _require_known(scripts: ScriptDirectory, revision: str | None) -> None:
+    try:
+        if revision is not None:
+            scripts.get_revision(revision)
+    except CommandError as error:
+        raise DatabaseUnusable(
+            f"the database was written by a newer KubeChat (schema {revision}): upgrade this one"
+        ) from error
+
+
+def _address(url: str) -> URL:
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError) as error:
+        raise DatabaseUnusable(f"{url!r} is no database URL: write sqlite:///FILE or postgresql://…") from error
+    if address.drivername in {"postgresql", "postgres"}:
+        address = address.set(drivername=_POSTGRESQL)
+    if address.drivername not in {_SQLITE, _POSTGRESQL}:
+        raise DatabaseUnusable(f"{address.drivername} is not supported: write sqlite:///FILE or postgresql://…")
+    return address
+
+
+def _sqlite(address: URL, *, read_only: bool) -> Engine:
+    if read_only and not address.query.get("uri"):
+        path = Path(address.database or "").absolute()
+        address = make_url(f"sqlite:///{path.as_uri()}?mode=ro&uri=true")
+    engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # SQLAlchemy's "begin" event below says how a transaction starts
+        pragmas = ["query_only=ON"] if read_only else ["journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"]
+        for pragma in ["foreign_keys=ON", *pragmas]:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get(_IMMEDIATE)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+    return engine
+
+
+def redacted(url: str) -> str:
+    """The URL without its password, for messages."""
+    return _address(url).render_as_string(hide_password=True)
+
+
+def place(url: str) -> list[str]:
+    """Which database a URL means, whoever opens it: equal for two URLs of the same place."""
+    address = _address(url)
+    if address.drivername == _SQLITE:
+        return [_SQLITE, str(Path(address.database or "").absolute())]
+    return [_POSTGRESQL, str(address.query.get("host", address.host)), str(address.port), str(address.database)]
