@@ -10,11 +10,11 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from audit import chain
-from audit.database import DatabaseUnusable, connect, migrate, redacted, require_schema, writing
+from audit.database import DatabaseUnusable, connect, insert_all, migrate, redacted, require_schema, writing
 from audit.keys import DecryptionRefused, Keyring, KeyUnknown, key_id_of
 from audit.rows import (
     ERASED,
@@ -225,9 +225,9 @@ class Ledger:
             nonce = secrets.token_bytes(12)
             body = data_key.encrypt(nonce, item.salt + item.payload, _place(head.log_id, seq))
             payloads.append({"seq": seq, "sealed": nonce + body})
-        connection.execute(insert(ROW), [columns_of(row.header) | {"hash": row.hash} for row in rows])
-        connection.execute(insert(PAYLOAD), payloads)
-        connection.execute(update(HEAD).values(seq=seq, hash=previous, at=at))
+        insert_all(connection, ROW, [columns_of(row.header) | {"hash": row.hash} for row in rows])
+        insert_all(connection, PAYLOAD, payloads)
+        connection.execute(_MOVE_HEAD, {"to_seq": seq, "to_hash": previous, "to_at": at})
         return rows, Head(head.log_id, seq, previous)
 
     def _check_history(self, head: Head) -> None:
@@ -251,10 +251,9 @@ class Ledger:
             self._key_id = newest.id
 
     def _add_data_key(self, connection: Connection) -> str:
-        head = connection.execute(select(HEAD.c.log_id)).one()
         key, name = secrets.token_bytes(32), secrets.token_hex(8)
         number = connection.scalar(select(func.coalesce(func.max(KEY.c.number), 0) + 1))
-        wrapped = self._required_keys().encrypt(key, _key_place(head.log_id, name))
+        wrapped = self._required_keys().encrypt(key, _key_place(read_head(connection).log_id, name))
         values = {"id": name, "number": number, "wrapped": wrapped, "created_at": instant(self._clock())}
         connection.execute(insert(KEY).values(values))
         self._data_keys[name] = AESGCM(key)
@@ -264,12 +263,11 @@ class Ledger:
     def _data_key(self, connection: Connection, name: str) -> AESGCM:
         """Raises KeyUnknown or DecryptionRefused."""
         if name not in self._data_keys:
-            statement = select(KEY.c.wrapped, HEAD.c.log_id).where(KEY.c.id == name)
-            found = connection.execute(statement).first()
-            if found is None:
+            wrapped = connection.scalar(select(KEY.c.wrapped).where(KEY.c.id == name))
+            if wrapped is None:
                 raise KeyUnknown(f"the data key {name} is missing from the database")
-            place = _key_place(found.log_id, name)
-            self._data_keys[name] = AESGCM(self._required_keys().decrypt(found.wrapped, place))
+            place = _key_place(read_head(connection).log_id, name)
+            self._data_keys[name] = AESGCM(self._required_keys().decrypt(wrapped, place))
         return self._data_keys[name]
 
     def _required_keys(self) -> Keyring:
@@ -438,16 +436,21 @@ def read_head(connection: Connection) -> Head:
     return Head(found.log_id, found.seq, found.hash)
 
 
+_LOCK_HEAD = select(HEAD).with_for_update()
+_MOVE_HEAD = update(HEAD).values(seq=bindparam("to_seq"), hash=bindparam("to_hash"), at=bindparam("to_at"))
+
+
 def _lock_head(connection: Connection) -> tuple[Head, str]:
     """Take the writers' turn. Returns the head and the time of the last row."""
-    found = connection.execute(select(HEAD).with_for_update()).first()
+    found = connection.execute(_LOCK_HEAD).first()
     if found is None:
         raise HistoryChanged("the head row of the audit log is missing. Run `kubechat audit verify`")
     return Head(found.log_id, found.seq, found.hash), found.at
 
 
 def _place(log_id: str, seq: int) -> bytes:
-    return chain.canonical(["audit payload", log_id, seq])
+    """What a payload is bound to, in JCS; log ids are hexadecimal."""
+    return f'["audit payload","{log_id}",{seq}]'.encode()
 
 
 def _key_place(log_id: str, name: str) -> bytes:

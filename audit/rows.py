@@ -112,7 +112,7 @@ def row_of(
     actor = {name: _text(value) for name, value in header["actor"].items()}
     return AuditRow(
         seq=header["seq"],
-        at=datetime.strptime(header["at"], _INSTANT).replace(tzinfo=UTC),
+        at=datetime.fromisoformat(header["at"]),
         actor=Actor(**actor),
         kind=header["kind"],
         payload=None if payload is None else chain.parse(payload),
@@ -136,7 +136,7 @@ def microseconds_back(before: str, now: str) -> int:
     """By how much `now` is earlier than `before`, in microseconds; 0 when it is not, or when there is no before."""
     if not before or now >= before:
         return 0
-    step = datetime.strptime(before, _INSTANT) - datetime.strptime(now, _INSTANT)
+    step = datetime.fromisoformat(before) - datetime.fromisoformat(now)
     return (step.days * 86_400 + step.seconds) * 1_000_000 + step.microseconds
 
 
