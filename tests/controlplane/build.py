@@ -28,7 +28,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
-# The API server first: it is four fifths of the work, and the others share its packages.
+# The API server first: it is most of the work, and the others share its packages.
 PACKAGES = {
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
     "etcd": "go.etcd.io/etcd/server/v3",
@@ -69,9 +69,10 @@ def find(environ: Mapping[str, str] = os.environ) -> Programs:
     """The programs to run. Raises ProgramsMissing; never builds, because a test run should not compile for minutes."""
     assets = environ.get("KUBEBUILDER_ASSETS", "")
     if assets:
-        lacking = absent(Path(assets), ESSENTIAL)
+        named = Path(assets).absolute()
+        lacking = absent(named, ESSENTIAL)
         if not lacking:
-            return Programs(Path(assets))
+            return Programs(named)
         print(f"KUBEBUILDER_ASSETS is {assets}, which lacks {', '.join(lacking)}: passed over.", file=sys.stderr)
     folder = cache_folder(environ)
     if absent(folder, PACKAGES):
@@ -119,8 +120,9 @@ def build_one(go: Path, name: str, folder: Path, environ: Mapping[str, str]) -> 
     # Whatever the developer's own Go settings are, this module is built as it is pinned.
     settings = {"CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off"}
     try:
-        if subprocess.run(command, cwd=HERE, env={**environ, **settings}).returncode != 0:
-            raise BuildFailed(f"go could not build {name}; its own words are above")
+        done = subprocess.run(command, cwd=HERE, env={**environ, **settings}, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise BuildFailed(f"go could not build {name}:\n{done.stderr.strip()}")
         unfinished.replace(folder / name)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -69,3 +69,13 @@ def test_the_programs_are_stamped_with_the_version_that_go_mod_pins() -> None:
     assert staging, "the staging modules are replaced"
     # v1.36.3 of Kubernetes is published as v0.36.3 of each of its modules.
     assert {line.split()[-1] for line in staging} == {kubernetes.replace("v1.", "v0.", 1)}
+
+
+def test_a_failed_build_repeats_gos_words_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    folder = put_programs(tmp_path / "bin", ())
+    (folder / "go").write_text("#!/bin/sh\n[ $1 = env ] && exit\necho 'no space left on device' >&2\nexit 1\n")
+    (folder / "go").chmod(0o755)
+    environ = {"XDG_CACHE_HOME": str(tmp_path), "PATH": f"{folder}:/bin:/usr/bin"}
+    with pytest.raises(build.BuildFailed, match=r"could not build kube-apiserver:\nno space left"):
+        build.build(environ)
+    assert [path.name for path in build.cache_folder(environ).iterdir()] == [".lock"]
