@@ -114,8 +114,8 @@ class Context:
 class Button:
     """One choice. `id` is opaque, random and single-use; everything else about it is in the database.
 
-    `role` says what pressing it means, so that an adapter can choose a look: `confirm` is for the requester, `approve` and `deny` are
-    for an approver, `cancel` withdraws, `undo` proposes the inverse, `choice` answers a question.
+    `role` says what pressing it means, so that an adapter can choose a look: `confirm` is for the requester, `approve` and `deny`
+    are for an approver, `cancel` withdraws, `undo` proposes the inverse, `choice` answers a question.
     """
 
     id: str
