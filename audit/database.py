@@ -1,6 +1,7 @@
 """Engines for SQLite and PostgreSQL with the durability that an audit log promises, and schema migrations."""
 
 import json
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
@@ -140,9 +141,7 @@ def _require_known(scripts: ScriptDirectory, revision: str | None) -> None:
         if revision is not None:
             scripts.get_revision(revision)
     except CommandError as error:
-        raise DatabaseUnusable(
-            f"the database was written by a newer KubeChat (schema {revision}): upgrade this one"
-        ) from error
+        raise DatabaseUnusable(f"the database was written by a newer KubeChat (schema {revision}): upgrade this one") from error
 
 
 def _address(url: str) -> URL:
@@ -158,16 +157,15 @@ def _address(url: str) -> URL:
 
 
 def _sqlite(address: URL, *, read_only: bool) -> Engine:
-    if read_only and not address.query.get("uri"):
-        path = Path(address.database or "").absolute()
-        address = make_url(f"sqlite:///{path.as_uri()}?mode=ro&uri=true")
+    if not address.query.get("uri"):
+        address = _sqlite_file(Path(address.database or "").absolute(), read_only=read_only)
     engine = create_engine(address, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")
     def configure(connection: sqlite3.Connection, _: object) -> None:
         connection.isolation_level = None  # SQLAlchemy's "begin" event below says how a transaction starts
         pragmas = ["query_only=ON"] if read_only else ["journal_mode=WAL", "synchronous=FULL", "secure_delete=ON"]
-        for pragma in ["foreign_keys=ON", *pragmas]:
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
@@ -176,6 +174,19 @@ def _sqlite(address: URL, *, read_only: bool) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
     return engine
+
+
+def _sqlite_file(path: Path, *, read_only: bool) -> URL:
+    """The URL of a file: one that exists, or that is made here for its owner alone."""
+    try:
+        if not read_only:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise DatabaseUnusable(f"the database {path} cannot be made: {error.strerror}") from error
+    if not path.is_file():
+        raise DatabaseUnusable(f"there is no database {path}")
+    return make_url(f"sqlite:///{path.as_uri()}?mode={'ro' if read_only else 'rw'}&uri=true")
 
 
 def redacted(url: str) -> str:

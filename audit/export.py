@@ -9,17 +9,16 @@ from typing import Any, Literal
 from audit import chain
 from audit.ledger import Head
 from audit.rows import AuditRow
+from audit.text import neutral
 
 Format = Literal["jsonl", "json", "csv"]
 
 _COLUMNS = ["seq", "at", "platform", "workspace", "user", "identity", "kind", "command_digest", "approval_id"]
 _COLUMNS += ["execution_id", "hash", "payload_state", "payload"]
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, CSV injection
+_FORMULA = ("=", "+", "-", "@")  # OWASP, CSV injection; tab and return are spelt out before
 
 
-def export(
-    rows: Iterable[AuditRow], form: Format, head: Head, *, after_seq: int = 0, filtered: bool = False
-) -> Iterator[str]:
+def export(rows: Iterable[AuditRow], form: Format, head: Head, *, after_seq: int = 0, filtered: bool = False) -> Iterator[str]:
     """The lines of an export, each with its newline.
 
     JSON and JSONL begin with a line that says what follows, so that `kubechat audit verify --bundle` can tell whether
@@ -70,7 +69,7 @@ def _csv(rows: Iterable[AuditRow]) -> Iterator[str]:
     for row in rows:
         header, payload = row.header, None if row.payload is None else json.dumps(chain.escape(row.payload))
         values = {**header, **header["actor"], "hash": row.hash, "payload_state": row.payload_state, "payload": payload}
-        yield _csv_line(["" if values[name] is None else str(values[name]) for name in _COLUMNS])
+        yield _csv_line(["" if values[name] is None else neutral(str(values[name])) for name in _COLUMNS])
 
 
 def _csv_line(cells: list[str]) -> str:

@@ -27,6 +27,8 @@ def replace(path: Path, text: str, *, durable: bool) -> None:
     """Put `text` in the place of `path` in one step, readable by the owner only. Call it under `locked`.
 
     Args:
+        path: the file.
+        text: all that it will hold.
         durable: wait until the text has reached the disk.
 
     Raises:

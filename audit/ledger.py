@@ -6,16 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, Row, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, delete, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from audit import chain
-from audit.database import DatabaseUnusable, connect, insert_all, migrate, redacted, require_schema, writing
-from audit.keys import DecryptionRefused, Keyring, KeyUnknown, key_id_of
+from audit.database import connect, insert_all, migrate, redacted, require_schema, writing
+from audit.datakeys import DataKeys
+from audit.keys import DecryptionRefused, Keyring, KeyUnknown
 from audit.rows import (
     ERASED,
     FINISHED,
@@ -30,7 +29,7 @@ from audit.rows import (
     microseconds_back,
     row_of,
 )
-from audit.tables import HEAD, KEY, PAYLOAD, ROW, columns_of
+from audit.tables import HEAD, PAYLOAD, ROW, columns_of
 from audit.tables import header_of as stored_header_of
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -39,6 +38,8 @@ PAGE = 500
 """Rows fetched at once when reading."""
 
 Clock = Callable[[], datetime]
+
+_HEADLESS = "the head row of the audit log is missing. Run `kubechat audit verify`"
 
 
 class AuditUnavailable(Exception):
@@ -71,6 +72,21 @@ class _Sealed:
     salt: bytes
 
 
+class Filters(TypedDict, total=False):
+    """Which rows to read; what is left out or None does not matter. `actor` may be a bare user id of any platform.
+
+    `since` is included, `until` is not, `until_seq` is.
+    """
+
+    kind: str | None
+    actor: Actor | str | None
+    since: datetime | None
+    until: datetime | None
+    until_seq: int | None
+    approval_id: str | None
+    execution_id: str | None
+
+
 def now() -> datetime:
     return datetime.now(UTC)
 
@@ -82,10 +98,8 @@ class Ledger:
         """Prefer `open` and `read`."""
         self.url = url
         self.engine = connect(url, read_only=read_only)
-        self._keys = keys
+        self.keys = DataKeys(keys)
         self._clock = clock
-        self._data_keys: dict[str, AESGCM] = {}
-        self._key_id = ""
         self._seen: Head | None = None
 
     @classmethod
@@ -93,7 +107,7 @@ class Ledger:
         """Open for writing; make or upgrade the tables when needed.
 
         Raises:
-            AuditUnavailable: the database is out of reach.
+            AuditUnavailable: the database is out of reach, or its data key cannot be opened with these keys.
             DatabaseUnusable: its address is wrong, or it was written by a newer KubeChat.
         """
         ledger = cls(url, keys, clock)
@@ -101,7 +115,7 @@ class Ledger:
             migrate(ledger.engine, MIGRATIONS, VERSION_TABLE)
             with writing(ledger.engine) as connection:
                 ledger._seen, _ = _lock_head(connection)
-                ledger._choose_data_key(connection)
+                ledger.keys.choose(connection, ledger._seen.log_id, instant(clock()))
         return ledger
 
     @classmethod
@@ -136,6 +150,8 @@ class Ledger:
     def _reachable(self) -> Iterator[None]:
         try:
             yield
+        except (KeyUnknown, DecryptionRefused) as error:
+            raise AuditUnavailable(f"the audit log at {redacted(self.url)} cannot be written: {error}") from error
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
             raise AuditUnavailable(f"the audit log at {redacted(self.url)} cannot be used: {cause}") from error
@@ -190,8 +206,8 @@ class Ledger:
             AuditUnavailable: the database is out of reach.
         """
         with self._reachable(), writing(self.engine) as connection:
-            _lock_head(connection)
-            return self._add_data_key(connection)
+            head, _ = _lock_head(connection)
+            return self.keys.add(connection, head.log_id, instant(self._clock()))
 
     def _refuse_erasure_rows(self, connection: Connection, seqs: Sequence[int]) -> None:
         statement = select(ROW.c.seq).where(ROW.c.seq.in_(seqs), ROW.c.kind == ERASED).order_by(ROW.c.seq)
@@ -206,13 +222,12 @@ class Ledger:
             return error
         salt = secrets.token_bytes(chain.SALT_BYTES)
         commit = chain.payload_commit(salt, payload)
-        return _Sealed(header_of(entry, commit, self._key_id, self._clock()), payload, salt)
+        return _Sealed(header_of(entry, commit, self.keys.current, self._clock()), payload, salt)
 
     def _chain(self, connection: Connection, sealed: Sequence[_Sealed]) -> tuple[list[AuditRow], Head]:
         """Put sealed entries at the end of the chain. The head row stays locked until the transaction ends."""
         head, at = _lock_head(connection)
         self._check_history(head)
-        data_key = self._data_keys[self._key_id]
         rows, payloads = [], []
         seq, previous = head.seq, head.hash
         for item in sealed:
@@ -222,9 +237,8 @@ class Ledger:
             header = item.header | place | back
             previous, at = chain.header_hash(header), item.header["at"]
             rows.append(row_of(header, previous, payload=item.payload, salt=item.salt, state="present"))
-            nonce = secrets.token_bytes(12)
-            body = data_key.encrypt(nonce, item.salt + item.payload, _place(head.log_id, seq))
-            payloads.append({"seq": seq, "sealed": nonce + body})
+            hidden = self.keys.seal(head.log_id, seq, header["key_id"], item.salt, item.payload)
+            payloads.append({"seq": seq, "sealed": hidden})
         insert_all(connection, ROW, [columns_of(row.header) | {"hash": row.hash} for row in rows])
         insert_all(connection, PAYLOAD, payloads)
         connection.execute(_MOVE_HEAD, {"to_seq": seq, "to_hash": previous, "to_at": at})
@@ -238,54 +252,19 @@ class Ledger:
                 "it was cut or replaced while KubeChat ran. Run `kubechat audit verify`"
             )
 
-    # Keys
-
-    def _choose_data_key(self, connection: Connection) -> None:
-        """Use the newest data key, unless the key ring was rotated since or no longer opens it."""
-        keys = self._required_keys()
-        newest = connection.execute(select(KEY.c.id, KEY.c.wrapped).order_by(KEY.c.number.desc()).limit(1)).first()
-        if newest is None or key_id_of(newest.wrapped) != keys.key_id:
-            self._add_data_key(connection)
-        else:
-            self._data_key(connection, newest.id)
-            self._key_id = newest.id
-
-    def _add_data_key(self, connection: Connection) -> str:
-        key, name = secrets.token_bytes(32), secrets.token_hex(8)
-        number = connection.scalar(select(func.coalesce(func.max(KEY.c.number), 0) + 1))
-        wrapped = self._required_keys().encrypt(key, _key_place(read_head(connection).log_id, name))
-        values = {"id": name, "number": number, "wrapped": wrapped, "created_at": instant(self._clock())}
-        connection.execute(insert(KEY).values(values))
-        self._data_keys[name] = AESGCM(key)
-        self._key_id = name
-        return name
-
-    def _data_key(self, connection: Connection, name: str) -> AESGCM:
-        """Raises KeyUnknown or DecryptionRefused."""
-        if name not in self._data_keys:
-            wrapped = connection.scalar(select(KEY.c.wrapped).where(KEY.c.id == name))
-            if wrapped is None:
-                raise KeyUnknown(f"the data key {name} is missing from the database")
-            place = _key_place(read_head(connection).log_id, name)
-            self._data_keys[name] = AESGCM(self._required_keys().decrypt(wrapped, place))
-        return self._data_keys[name]
-
-    def _required_keys(self) -> Keyring:
-        if self._keys is None:
-            raise KeyUnknown("the keys are not at hand")
-        return self._keys
-
     # Reading
 
     def head(self) -> Head:
         """The end of the chain as the head row tells it.
 
         Raises:
-            AuditUnavailable: the database is out of reach.
-            DatabaseUnusable: the head row is missing.
+            AuditUnavailable: the database is out of reach, or the head row is missing.
         """
         with self._reachable(), self.engine.connect() as connection:
-            return read_head(connection)
+            head = read_head(connection)
+        if head is None:
+            raise HistoryChanged(_HEADLESS)
+        return head
 
     def has(self, head: Head) -> bool:
         """Whether this log once ended in `head`.
@@ -295,59 +274,34 @@ class Ledger:
         """
         if head.seq == 0:
             return head.log_id == self.head().log_id
-        statement = select(ROW.c.seq).where(
-            ROW.c.seq == head.seq, ROW.c.hash == head.hash, ROW.c.log_id == head.log_id
-        )
+        statement = select(ROW.c.seq).where(ROW.c.seq == head.seq, ROW.c.hash == head.hash, ROW.c.log_id == head.log_id)
         with self._reachable(), self.engine.connect() as connection:
             return connection.execute(statement).first() is not None
 
-    def rows(
-        self,
-        *,
-        after_seq: int = 0,
-        until_seq: int | None = None,
-        limit: int | None = None,
-        kind: str | None = None,
-        actor: Actor | str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        approval_id: str | None = None,
-        execution_id: str | None = None,
-    ) -> Iterator[AuditRow]:
-        """Rows in their order, fetched `PAGE` at a time. `actor` may be a bare user id, of whatever platform.
+    def rows(self, *, after_seq: int = 0, limit: int | None = None, **filters: Unpack[Filters]) -> Iterator[AuditRow]:
+        """Rows in their order, fetched `PAGE` at a time.
 
         Raises:
             AuditUnavailable: the database is out of reach.
         """
-        user = (actor.platform, actor.workspace, actor.user) if isinstance(actor, Actor) else (None, None, actor)
-        wanted = zip((ROW.c.platform, ROW.c.workspace, ROW.c.user_id), user, strict=True)
-        equal = [*wanted, (ROW.c.kind, kind), (ROW.c.approval_id, approval_id), (ROW.c.execution_id, execution_id)]
-        conditions = [column == chain.escape(value) for column, value in equal if value is not None]
-        if since is not None:
-            conditions.append(ROW.c.at >= instant(since))
-        if until is not None:
-            conditions.append(ROW.c.at < instant(until))
-        if until_seq is not None:
-            conditions.append(ROW.c.seq <= until_seq)
-        return self._pages(conditions, after_seq, limit)
-
-    def _pages(self, conditions: list[Any], after_seq: int, limit: int | None) -> Iterator[AuditRow]:
         left = limit
         while left is None or left > 0:
             size = PAGE if left is None else min(PAGE, left)
-            page = self._fetch(_RECORDS.where(ROW.c.seq > after_seq, *conditions).order_by(ROW.c.seq).limit(size))
+            chosen = _RECORDS.where(ROW.c.seq > after_seq, *_conditions(filters))
+            page = self._fetch(chosen.order_by(ROW.c.seq).limit(size))
             yield from page
             if len(page) < size:
                 return
             after_seq, left = page[-1].seq, None if left is None else left - size
 
-    def tail(self, count: int) -> list[AuditRow]:
+    def tail(self, count: int, **filters: Unpack[Filters]) -> list[AuditRow]:
         """The last `count` rows, oldest first.
 
         Raises:
             AuditUnavailable: the database is out of reach.
         """
-        return self._fetch(_RECORDS.order_by(ROW.c.seq.desc()).limit(count))[::-1]
+        chosen = _RECORDS.where(*_conditions(filters)).order_by(ROW.c.seq.desc()).limit(count)
+        return self._fetch(chosen)[::-1]
 
     def get(self, seq: int) -> AuditRow | None:
         """One row, None when there is none of that number.
@@ -389,28 +343,34 @@ class Ledger:
         payload = salt = None
         if sealed is not None:
             try:
-                salt, payload = self.unseal(connection, header, sealed)
+                salt, payload = self.keys.unseal(connection, header, sealed)
                 state = "present"
             except (KeyUnknown, DecryptionRefused):
                 state = "unreadable"
-        return row_of(header, digest, payload=payload, salt=salt, state=state)
-
-    def unseal(self, connection: Connection, header: dict[str, Any], sealed: bytes) -> tuple[bytes, bytes]:
-        """The salt of a stored row, and its payload in JCS.
-
-        Raises:
-            KeyUnknown: its key is not at hand.
-            DecryptionRefused: it was changed, or moved here from another row.
-        """
-        key = self._data_key(connection, header["key_id"])
         try:
-            plain = key.decrypt(sealed[:12], sealed[12:], _place(header["log_id"], header["seq"]))
-        except (InvalidTag, ValueError) as error:
-            raise DecryptionRefused("the payload was changed, or belongs to another row") from error
-        return plain[: chain.SALT_BYTES], plain[chain.SALT_BYTES :]
+            return row_of(header, digest, payload=payload, salt=salt, state=state)
+        except (ValueError, TypeError) as error:
+            seq = header["seq"]
+            raise AuditUnavailable(f"row {seq} is not as it was written. Run `kubechat audit verify`") from error
 
 
 _RECORDS = select(ROW, PAYLOAD.c.sealed).select_from(ROW.outerjoin(PAYLOAD, ROW.c.seq == PAYLOAD.c.seq))
+
+
+def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
+    actor = filters.get("actor")
+    user = (actor.platform, actor.workspace, actor.user) if isinstance(actor, Actor) else (None, None, actor)
+    ids = (filters.get(name) for name in ("kind", "approval_id", "execution_id"))
+    columns = (ROW.c.platform, ROW.c.workspace, ROW.c.user_id, ROW.c.kind, ROW.c.approval_id, ROW.c.execution_id)
+    wanted = zip(columns, (*user, *ids), strict=True)
+    conditions = [column == chain.escape(value) for column, value in wanted if value is not None]
+    if (since := filters.get("since")) is not None:
+        conditions.append(ROW.c.at >= instant(since))
+    if (until := filters.get("until")) is not None:
+        conditions.append(ROW.c.at < instant(until))
+    if (until_seq := filters.get("until_seq")) is not None:
+        conditions.append(ROW.c.seq <= until_seq)
+    return conditions
 
 
 def records(connection: Connection) -> Iterable[Row[Any]]:
@@ -424,16 +384,10 @@ def split_record(record: Row[Any]) -> tuple[dict[str, Any], str, bytes | None]:
     return stored_header_of(columns), columns["hash"], columns["sealed"]
 
 
-def read_head(connection: Connection) -> Head:
-    """The head row.
-
-    Raises:
-        DatabaseUnusable: it is missing.
-    """
+def read_head(connection: Connection) -> Head | None:
+    """The head row, None when it is missing."""
     found = connection.execute(select(HEAD.c.log_id, HEAD.c.seq, HEAD.c.hash)).first()
-    if found is None:
-        raise DatabaseUnusable("the head row of the audit log is missing")
-    return Head(found.log_id, found.seq, found.hash)
+    return None if found is None else Head(found.log_id, found.seq, found.hash)
 
 
 _LOCK_HEAD = select(HEAD).with_for_update()
@@ -444,14 +398,5 @@ def _lock_head(connection: Connection) -> tuple[Head, str]:
     """Take the writers' turn. Returns the head and the time of the last row."""
     found = connection.execute(_LOCK_HEAD).first()
     if found is None:
-        raise HistoryChanged("the head row of the audit log is missing. Run `kubechat audit verify`")
+        raise HistoryChanged(_HEADLESS)
     return Head(found.log_id, found.seq, found.hash), found.at
-
-
-def _place(log_id: str, seq: int) -> bytes:
-    """What a payload is bound to, in JCS; log ids are hexadecimal."""
-    return f'["audit payload","{log_id}",{seq}]'.encode()
-
-
-def _key_place(log_id: str, name: str) -> bytes:
-    return chain.canonical(["audit data key", log_id, name])

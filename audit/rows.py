@@ -105,9 +105,7 @@ def header_of(entry: Entry, payload_commit: str, key_id: str, at: datetime) -> d
     }
 
 
-def row_of(
-    header: dict[str, Any], digest: str, *, payload: bytes | None, salt: bytes | None, state: PayloadState
-) -> AuditRow:
+def row_of(header: dict[str, Any], digest: str, *, payload: bytes | None, salt: bytes | None, state: PayloadState) -> AuditRow:
     """The row of a header, its hash and, where it can be had, its payload in JCS."""
     actor = {name: _text(value) for name, value in header["actor"].items()}
     return AuditRow(

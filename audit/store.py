@@ -9,12 +9,11 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, Unpack
 
 from audit.keys import Keyring
-from audit.ledger import AuditUnavailable, Clock, Head, HistoryChanged, Ledger, now
+from audit.ledger import AuditUnavailable, Clock, Filters, Head, HistoryChanged, Ledger, now
 from audit.rows import Actor, AuditRow, Entry
 from audit.witness import WitnessUnreadable, advance_witness, read_witness
 
@@ -130,42 +129,13 @@ class AuditLog:
         """
         return await _in(self._thread, self._ledger.rotate)
 
-    async def rows(
-        self,
-        *,
-        after_seq: int = 0,
-        limit: int = 1000,
-        kind: str | None = None,
-        actor: Actor | str | None = None,
-        since: datetime | None = None,
-        until: datetime | None = None,
-        approval_id: str | None = None,
-        execution_id: str | None = None,
-    ) -> list[AuditRow]:
-        """Rows in their order; `actor` may be a bare user id. `since` is included, `until` is not.
+    async def rows(self, *, after_seq: int = 0, limit: int = 1000, **filters: Unpack[Filters]) -> list[AuditRow]:
+        """Rows in their order; see `audit.ledger.Filters`. Raises AuditUnavailable."""
+        return await asyncio.to_thread(lambda: list(self._ledger.rows(after_seq=after_seq, limit=limit, **filters)))
 
-        Raises:
-            AuditUnavailable: the database is out of reach.
-        """
-
-        def read() -> list[AuditRow]:
-            found = self._ledger.rows(
-                after_seq=after_seq,
-                limit=limit,
-                kind=kind,
-                actor=actor,
-                since=since,
-                until=until,
-                approval_id=approval_id,
-                execution_id=execution_id,
-            )
-            return list(found)
-
-        return await asyncio.to_thread(read)
-
-    async def tail(self, count: int) -> list[AuditRow]:
+    async def tail(self, count: int, **filters: Unpack[Filters]) -> list[AuditRow]:
         """The last rows, oldest first. Raises AuditUnavailable."""
-        return await asyncio.to_thread(self._ledger.tail, count)
+        return await asyncio.to_thread(lambda: self._ledger.tail(count, **filters))
 
     async def get(self, seq: int) -> AuditRow | None:
         """One row, None when there is none of that number. Raises AuditUnavailable."""
@@ -226,9 +196,9 @@ class AuditLog:
             return
         try:
             known = read_witness(self._witness)
-            if known is not None and not self._ledger.has(known):
+            if known and not self._ledger.has(known[-1]):
                 raise HistoryChanged(
-                    f"the audit log does not contain row {known.seq} of log {known.log_id}, which it once ended in. "
+                    f"the audit log does not contain row {known[-1].seq} of log {known[-1].log_id}, its last before. "
                     "Run `kubechat audit verify`; if an older copy was restored on purpose, `kubechat audit accept`"
                 )
             if self._ledger.end is not None:

@@ -111,7 +111,7 @@ def verify(
         progress: called with rows done and rows in all, every `PROGRESS_ROWS` rows.
     """
     try:
-        known = [*expected, *filter(None, [read_witness(witness) if witness else None])]
+        known = [*expected, *(read_witness(witness) if witness else [])]
         ledger = Ledger.read(url, keys)
     except (AuditUnavailable, DatabaseUnusable, WitnessUnreadable) as error:
         return Verification(Status.CANNOT_VERIFY, str(error))
@@ -119,6 +119,8 @@ def verify(
         level = {"isolation_level": "REPEATABLE READ"} if ledger.engine.dialect.name == "postgresql" else {}
         with ledger.engine.connect().execution_options(**level) as connection:
             head = read_head(connection)
+            if head is None:
+                return Verification(Status.TAMPERED, "the head row of the log is gone")
             evidence = (_unsealed(ledger, connection, *split_record(record)) for record in records(connection))
             return check(evidence, _Origin(head, payloads=keys is not None), known, progress)
     except (SQLAlchemyError, DatabaseUnusable) as error:
@@ -193,9 +195,7 @@ class _Walk:
         self._check_payload(row, seq)
         for head in self.known:
             if head.seq == seq and head.hash not in ("", row.hash):
-                raise _Finding(
-                    Status.FORKED, seq, f"row {seq} is not the one that was there before: the log was rewritten"
-                )
+                raise _Finding(Status.FORKED, seq, f"row {seq} is not the one that was there before: the log was rewritten")
         self.end = Head(self.end.log_id, seq, row.hash)
         self.rows += 1
 
@@ -246,7 +246,7 @@ class _Walk:
 
     def finish(self) -> None:
         self._compare_with_head()
-        for head in self.known:
+        for head in reversed(self.known):
             self._compare_with_known(head)
         if self.origin.payloads and not self.origin.filtered and self.missing:
             seq = min(self.missing)
@@ -293,14 +293,12 @@ class _Walk:
         return "; ".join([span, *notes])
 
 
-def _unsealed(
-    ledger: Ledger, connection: Connection, header: dict[str, Any], digest: str, sealed: bytes | None
-) -> Evidence:
+def _unsealed(ledger: Ledger, connection: Connection, header: dict[str, Any], digest: str, sealed: bytes | None) -> Evidence:
     if sealed is None:
         return Evidence(header, digest, None, None)
     seq = header["seq"]
     try:
-        salt, payload = ledger.unseal(connection, header, sealed)
+        salt, payload = ledger.keys.unseal(connection, header, sealed)
     except KeyUnknown as error:
         problem = _Finding(Status.CANNOT_VERIFY, seq, f"the payload of row {seq} cannot be read: {error}")
         return Evidence(header, digest, None, None, problem)

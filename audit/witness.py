@@ -24,8 +24,8 @@ def witness_path(home: Path, url: str) -> Path:
     return home / "audit" / f"witness-{name}.json"
 
 
-def read_witness(path: Path) -> Head | None:
-    """What the witness remembers, None when there is no witness yet.
+def read_witness(path: Path) -> list[Head]:
+    """The ends of the log that the witness remembers, oldest first; empty when there is no witness yet.
 
     Raises:
         WitnessUnreadable: the file is not what was written, or cannot be read.
@@ -33,14 +33,17 @@ def read_witness(path: Path) -> Head | None:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return None
+        return []
     except (OSError, UnicodeDecodeError) as error:
         raise WitnessUnreadable(f"the witness {path} cannot be read: {error}") from error
     try:
         fields = json.loads(text)
-        return Head(str(fields["log_id"]), int(fields["seq"]), str(fields["hash"]))
+        ends = [Head(str(fields["log_id"]), int(seq), str(digest)) for seq, digest in fields["ends"]]
     except (ValueError, KeyError, TypeError) as error:
         raise WitnessUnreadable(f"the witness {path} was changed; compare it with a copy of yours") from error
+    if not ends:
+        raise WitnessUnreadable(f"the witness {path} was emptied; compare it with a copy of yours")
+    return ends
 
 
 def advance_witness(path: Path, head: Head) -> None:
@@ -54,9 +57,18 @@ def advance_witness(path: Path, head: Head) -> None:
     """
     with locked(path):
         known = read_witness(path)
-        if known is None or (known.log_id == head.log_id and known.seq < head.seq):
-            fields = {"log_id": head.log_id, "seq": head.seq, "hash": head.hash}
-            replace(path, json.dumps(fields) + "\n", durable=False)
+        if not known or (known[-1].log_id == head.log_id and known[-1].seq < head.seq):
+            ends = [[end.seq, end.hash] for end in _thinned(known, head)]
+            replace(path, json.dumps({"log_id": head.log_id, "ends": ends}) + "\n", durable=False)
+
+
+def _thinned(known: list[Head], newest: Head) -> list[Head]:
+    """Of the ends known so far, one for each power of two of distance: dozens, however long the log.
+
+    The older ones tell a log that was rewritten (they differ) from an older copy of it (they agree).
+    """
+    kept = {(newest.seq - end.seq).bit_length(): end for end in reversed(known)}
+    return [*sorted(kept.values(), key=lambda end: end.seq), newest]
 
 
 def set_witness_aside(path: Path) -> Path | None:
