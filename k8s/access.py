@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from k8s.client import ClusterClient, open_transport, path
-from k8s.discovery import DiscoveredResources
+from k8s.client import ClusterClient, open_transport
+from k8s.discovery import DiscoveredResources, api_path
 from k8s.errors import ApiError, CommandInvalid
 from k8s.kubeconfig import Kubeconfig
 from k8s.redact import clean_line
@@ -68,13 +68,13 @@ class Person:
 async def connect(
     access: ClusterAccess,
     *,
-    timeout: float = 15.0,
+    seconds: float = 15.0,
     max_bytes: int = 32 * 2**20,
     connections: int = 16,
     trust_env: bool = False,
     discovered: DiscoveredResources | None = None,
 ) -> ClusterClient:
-    """A client for an access; nothing is sent yet. `timeout` is in seconds for each request, `connections` bounds the pool."""
+    """A client for an access; nothing is sent yet. `seconds` bounds each request, `connections` the pool."""
     credentials = access.credentials
     kubeconfig = credentials.kubeconfig if isinstance(credentials, KubeconfigCredentials) else credentials.via
     endpoint = kubeconfig.endpoint
@@ -96,7 +96,7 @@ async def connect(
         authority=endpoint.authority,
         headers=headers,
         token=token,
-        timeout=timeout,
+        seconds=seconds,
         max_bytes=max_bytes,
         discovered=discovered,
     )
@@ -147,7 +147,7 @@ class ServiceAccountToken:
             "spec": {"expirationSeconds": TOKEN_LIFETIME},
         }
         try:
-            where = path("api", "v1", "namespaces", account.namespace, "serviceaccounts", account.name, "token")
+            where = api_path("api", "v1", "namespaces", account.namespace, "serviceaccounts", account.name, "token")
             status = (await client.request("POST", where, body=request))["status"]
         finally:
             await client.close()
@@ -169,11 +169,11 @@ class ClusterPool:
     """
 
     def __init__(
-        self, *, size: int = 64, idle: float = 300.0, timeout: float = 15.0, connections: int = 16, trust_env: bool = False
+        self, *, size: int = 64, idle: float = 300.0, seconds: float = 15.0, connections: int = 16, trust_env: bool = False
     ) -> None:
         self._size = size
         self._idle = idle
-        self._timeout = timeout
+        self._seconds = seconds
         self._connections = connections
         self._trust_env = trust_env
         self._leases: OrderedDict[ClusterAccess, _Lease] = OrderedDict()
@@ -208,7 +208,7 @@ class ClusterPool:
         kubeconfig = credentials.kubeconfig if isinstance(credentials, KubeconfigCredentials) else credentials.via
         known = self._discovered.setdefault((access.cluster, kubeconfig.endpoint.server), DiscoveredResources())
         return await connect(
-            access, timeout=self._timeout, connections=self._connections, trust_env=self._trust_env, discovered=known
+            access, seconds=self._seconds, connections=self._connections, trust_env=self._trust_env, discovered=known
         )
 
     async def _close_idle(self) -> None:

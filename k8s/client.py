@@ -9,11 +9,11 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from k8s.discovery import DiscoveredResources
 from k8s.errors import (
@@ -23,7 +23,6 @@ from k8s.errors import (
     ClusterTimeout,
     ClusterUnreachable,
     ClusterUntrusted,
-    CommandInvalid,
 )
 from k8s.redact import clean_line
 
@@ -60,24 +59,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a cluster is and what proves either side: PEM texts, never paths. Without `authority` the system's roots are trusted."""
+    """Where a cluster is and what proves either side: PEM texts, never paths. No `authority` means the system's."""
 
     server: str
     authority: str = ""
     tls_server_name: str = ""
     client_certificate: str = field(default="", repr=False)
     client_key: str = field(default="", repr=False)
-
-
-def path(*segments: str) -> str:
-    """`/a/b` with every segment percent-quoted. Raises CommandInvalid for one that could walk to another path."""
-    for segment in segments:
-        # The rule for every name in Kubernetes: apimachinery's IsValidPathSegmentName.
-        if segment in {"", ".", ".."} or "/" in segment or "%" in segment:
-            raise CommandInvalid(
-                f"{clean_line(segment)!r} cannot be a name in Kubernetes: it is empty, `.` or `..`, or holds `/` or `%`."
-            )
-    return "".join("/" + quote(segment, safe="") for segment in segments)
 
 
 class ClusterClient:
@@ -97,7 +85,7 @@ class ClusterClient:
         authority: str = "",
         headers: tuple[tuple[str, str], ...] = (),
         token: Callable[[], Awaitable[str]] | None = None,
-        timeout: float = 15.0,
+        seconds: float = 15.0,
         max_bytes: int = 32 * 2**20,
         discovered: DiscoveredResources | None = None,
     ) -> None:
@@ -106,7 +94,7 @@ class ClusterClient:
         self.namespace = namespace
         self.server = server.rstrip("/")
         self.authority = authority
-        self.timeout = timeout
+        self.seconds = seconds
         self.max_bytes = max_bytes
         self.discovered = discovered if discovered is not None else DiscoveredResources()
         self.reviews: dict[tuple[str, ...], tuple[float, bool, str]] = {}
@@ -130,26 +118,28 @@ class ClusterClient:
         body: Any = None,
         content_type: str = JSON,
         accept: str = JSON,
-        timeout: float | None = None,
+        seconds: float | None = None,
     ) -> dict[str, Any]:
-        """Send one request and return the JSON object of the answer. `timeout` is in seconds, for all of it.
+        """Send one request and return the JSON object of the answer. `seconds` bounds all of it.
 
         A read is tried a second time when the server asks for that with Retry-After of at most MAX_RETRY_AFTER seconds.
         """
         try:
-            return await self._request_once(method, path, query, body, content_type, accept, timeout)
+            return await self._request_once(method, path, query, body, content_type, accept, seconds)
         except ApiError as error:
             wait = error.retry_after
             if method != "GET" or error.status not in {429, 503} or wait is None or wait > MAX_RETRY_AFTER:
                 raise
         await asyncio.sleep(wait)
-        return await self._request_once(method, path, query, body, content_type, accept, timeout)
+        return await self._request_once(method, path, query, body, content_type, accept, seconds)
 
-    async def get(self, path: str, *, query: Query = (), accept: str = JSON, timeout: float | None = None) -> dict[str, Any]:
+    async def get(self, path: str, *, query: Query = (), accept: str = JSON, seconds: float | None = None) -> dict[str, Any]:
         """Read one object or list."""
-        return await self.request("GET", path, query=query, accept=accept, timeout=timeout)
+        return await self.request("GET", path, query=query, accept=accept, seconds=seconds)
 
-    async def pages(self, path: str, *, query: Query = (), accept: str = JSON, page: int = 500) -> AsyncIterator[dict[str, Any]]:
+    async def pages(
+        self, path: str, *, query: Query = (), accept: str = JSON, page: int = 500
+    ) -> AsyncGenerator[dict[str, Any], None]:
         """Read a list page by page. The pages are of one moment; `metadata.remainingItemCount` says what is left."""
         going_on: Query = ()
         while True:
@@ -170,10 +160,10 @@ class ClusterClient:
                 break
         return found[:at_most]
 
-    async def stream(self, path: str, *, query: Query = (), timeout: float) -> AsyncIterator[bytes]:
-        """The bytes of an answer as they come, for at most `timeout` seconds. The end in time is not an error: it just ends."""
-        deadline = time.monotonic() + timeout
-        response = await self._send("GET", path, query, None, JSON, "*/*", timeout)
+    async def stream(self, path: str, *, query: Query = (), seconds: float) -> AsyncGenerator[bytes, None]:
+        """The bytes of an answer as they come, for at most `seconds`. The end in time is not an error: it just ends."""
+        deadline = time.monotonic() + seconds
+        response = await self._send("GET", path, query, None, JSON, "*/*", seconds)
         try:
             while (left := deadline - time.monotonic()) > 0:
                 async with asyncio.timeout(left):
@@ -187,9 +177,9 @@ class ClusterClient:
             response.close()
 
     async def _request_once(
-        self, method: str, path: str, query: Query, body: Any, content_type: str, accept: str, timeout: float | None
+        self, method: str, path: str, query: Query, body: Any, content_type: str, accept: str, bound: float | None
     ) -> dict[str, Any]:
-        seconds = self.timeout if timeout is None else timeout
+        seconds = self.seconds if bound is None else bound
         wrote = method != "GET"
         response = await self._send(method, path, query, body, content_type, accept, seconds)
         try:

@@ -5,9 +5,11 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
-from k8s.errors import ApiError, ClusterError, UnknownResource
+from k8s.errors import ApiError, ClusterError, CommandInvalid, UnknownResource
 from k8s.kinds import Kind, find_kind, kind_of_object
+from k8s.redact import clean_line
 
 if TYPE_CHECKING:
     from k8s.client import ClusterClient
@@ -23,6 +25,16 @@ MAX_AGE = 600.0
 
 MIN_AGE = 2.0
 """Seconds. A miss asks again, since the type may be new, but not more often than this."""
+
+
+def api_path(*segments: str) -> str:
+    """`/a/b` with every segment percent-quoted. Raises CommandInvalid for one that could walk to another path."""
+    for segment in segments:
+        # The rule for every name in Kubernetes: apimachinery's IsValidPathSegmentName.
+        if segment in {"", ".", ".."} or "/" in segment or "%" in segment:
+            shown = clean_line(segment)
+            raise CommandInvalid(f"{shown!r} cannot be a name in Kubernetes: it is empty, `.` or `..`, or holds `/` or `%`.")
+    return "".join("/" + quote(segment, safe="") for segment in segments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +64,25 @@ class ApiResource:
         return f"{singular}.{self.group}" if self.group else singular
 
     @property
+    def word(self) -> str:
+        """What `Command.targets` calls it: the plural of a built-in kind, the qualified plural of any other."""
+        kind = find_kind(self.plural)
+        return self.plural if kind is not None and kind.group == self.group else self.qualified
+
+    @property
     def api_version(self) -> str:
         """`apps/v1`, as manifests write it."""
         return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None, name: str | None = None, subresource: str | None = None) -> str:
+        """The URL path of an object or a list; `namespace` counts only where the resource has namespaces, None means all.
+
+        Raises: CommandInvalid, for a name that could walk to another path.
+        """
+        root = ("apis", self.group, self.version) if self.group else ("api", self.version)
+        scope = ("namespaces", namespace) if self.namespaced and namespace is not None else ()
+        rest = tuple(part for part in (name, subresource) if part is not None)
+        return api_path(*root, *scope, self.plural, *rest)
 
 
 @dataclass(slots=True)
@@ -157,7 +185,7 @@ async def _from_legacy(client: "ClusterClient", groups: dict[str, Any]) -> tuple
     for group in groups.get("groups") or ():
         preferred = (group.get("preferredVersion") or {}).get("version")
         names = [version["version"] for version in group.get("versions") or ()]
-        versions += [(group["name"], name) for name in sorted(names, key=lambda name, first=preferred: name != first)]
+        versions += [(group["name"], name) for name in dict.fromkeys((preferred, *names)) if name]
     answers = await asyncio.gather(*(_legacy_list(client, group, version) for group, version in versions))
     found: dict[tuple[str, str], ApiResource] = {}
     for (group, version), answer in zip(versions, answers, strict=True):

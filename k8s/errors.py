@@ -82,6 +82,15 @@ class UnknownResource(ClusterError):
 
 
 @dataclass(eq=False)
+class PartlyDone(ClusterError):
+    """Some objects of a command were changed before one failed; the failure is the cause. `done` are kubectl's words for each."""
+
+    done: tuple[str, ...]
+    left: int
+    cause: ClusterError
+
+
+@dataclass(eq=False)
 class NotExecutable(ClusterError):
     """A command that KubeChat understands and does not carry out; `why` is a whole sentence."""
 
@@ -105,11 +114,14 @@ def _sentence(error: ClusterError) -> str:
         case ApiError():
             return _STATUS_SENTENCES.get(error.status, _other)(error)
         case ClusterUnreachable():
-            return f"I cannot reach the cluster {error.cluster} ({error.why}): check that it is up and that its address is right, then ask again."
+            return (
+                f"I cannot reach the cluster {error.cluster} ({error.why}):"
+                " check that it is up and that its address is right, then ask again."
+            )
         case ClusterUntrusted():
             return (
-                f"The cluster {error.cluster} showed a certificate that your access does not trust ({error.why}), so nothing was sent:"
-                " ask an administrator to renew your mapping."
+                f"The cluster {error.cluster} showed a certificate that your access does not trust ({error.why}),"
+                " so nothing was sent: ask an administrator to renew your mapping."
             )
         case ClusterTimeout():
             return f"The cluster {error.cluster} did not answer within {error.seconds:g} s: {_look_first(error.wrote)}."
@@ -117,9 +129,14 @@ def _sentence(error: ClusterError) -> str:
             return f"The answer of the cluster {error.cluster} could not be read ({error.why}): {_look_first(error.wrote)}."
         case AnswerTooLarge():
             limit = f"{error.limit / 2**20:g} MiB"
-            return f"The answer of the cluster {error.cluster} was larger than {limit} and was dropped: ask for less, with a name, a namespace or a label selector."
+            return (
+                f"The answer of the cluster {error.cluster} was larger than {limit} and was dropped:"
+                " ask for less, with a name, a namespace or a label selector."
+            )
         case UnknownResource():
-            return f"The cluster {error.cluster} has no resource type {error.word!r}{_did_you_mean(error.nearest)}."
+            return f"The cluster {error.cluster} has no resource type {error.word!r}{_did_you_mean(error.nearest)}"
+        case PartlyDone():
+            return f"Only partly done ({', '.join(error.done)}; {error.left} not): {_sentence(error.cause)}"
         case NotExecutable() | CommandInvalid():
             return error.why
         case _:
@@ -133,9 +150,7 @@ def _look_first(wrote: bool) -> str:
 
 
 def _did_you_mean(nearest: tuple[str, ...]) -> str:
-    if not nearest:
-        return "; `kubectl api-resources` lists what it has"
-    return f"; did you mean {' or '.join(nearest)}?"[:-1]
+    return f": did you mean {' or '.join(nearest)}?" if nearest else ": `kubectl api-resources` lists what it has."
 
 
 def _said(error: ApiError) -> str:
@@ -148,7 +163,10 @@ def _bad_request(error: ApiError) -> str:
 
 
 def _unauthorized(error: ApiError) -> str:
-    return "The cluster does not accept your credentials (401): they may have expired, so ask an administrator to renew your mapping."
+    return (
+        "The cluster does not accept your credentials (401): they may have expired,"
+        " so ask an administrator to renew your mapping."
+    )
 
 
 def _forbidden(error: ApiError) -> str:
@@ -171,11 +189,12 @@ def _conflict(error: ApiError) -> str:
         return f"{_said(error)}: choose another name, or change the one that is there."
     causes = [cause for cause in error.details.get("causes") or () if cause.get("reason") == "FieldManagerConflict"]
     if causes:
-        fields = ", ".join(
-            f"{cause.get('field')} ({cause.get('message', '').removeprefix('conflict with ')})" for cause in causes[:5]
+        owned = [f"{cause.get('field')} ({cause.get('message', '').removeprefix('conflict with ')})" for cause in causes]
+        more = f" and {len(owned) - 5} more" if len(owned) > 5 else ""
+        return (
+            f"Other tools own fields that this would change: {', '.join(owned[:5])}{more};"
+            " leave those fields out, or change them where they are managed."
         )
-        more = f" and {len(causes) - 5} more" if len(causes) > 5 else ""
-        return f"Other tools own fields that this would change: {fields}{more}; leave those fields out, or change them where they are managed."
     return f"The object was changed by someone else in the meantime ({_said(error)}): look at it and ask again."
 
 
@@ -195,7 +214,8 @@ def _too_many(error: ApiError) -> str:
 
 
 def _internal(error: ApiError) -> str:
-    return f"The cluster failed inside ({error.status}: {_said(error)}): ask again, and tell whoever runs the cluster if it stays so."
+    said = f"{error.status}: {_said(error)}"
+    return f"The cluster failed inside ({said}): ask again, and tell whoever runs the cluster if it stays so."
 
 
 def _unavailable(error: ApiError) -> str:

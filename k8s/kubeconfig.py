@@ -1,4 +1,4 @@
-"""A person's kubeconfig, checked when it is mapped: it may hold an address and credentials, and nothing that acts on the bot's host."""
+"""A person's kubeconfig, checked when it is mapped: an address and credentials, and nothing that acts on the bot's host."""
 
 import base64
 import binascii
@@ -39,7 +39,7 @@ _REFUSED = {
     "client-key": "it names a file of the bot's host; put the content into client-key-data",
     "tokenFile": "it names a file of the bot's host; put the token into token",
     "proxy-url": "it sends the traffic to another host; a proxy is set in KubeChat's own settings",
-    "insecure-skip-tls-verify": "anyone on the way could read the credentials; put the cluster's authority into certificate-authority-data",
+    "insecure-skip-tls-verify": "anyone on the way could read along; put the cluster's authority into certificate-authority-data",
     "as": "it acts as someone else; map an impersonated user instead",
     "as-uid": "it acts as someone else; map an impersonated user instead",
     "as-groups": "it acts as someone else; map an impersonated user instead",
@@ -55,8 +55,8 @@ _CONTEXT_FIELDS = frozenset({"cluster", "user", "namespace", "extensions"})
 def check_kubeconfig(text: str, *, context: str | None = None) -> Kubeconfig:
     """What the chosen context holds, if it is fit to be mapped. Raises KubeconfigRefused.
 
-    Without `context` the current one is taken, or the only one. `tls-server-name` is allowed: the name is still verified against the
-    authority that the same file names, so it gives no more than that file gives anyway.
+    Without `context` the current one is taken, or the only one. `tls-server-name` is allowed: the name is still verified against
+    the authority that the same file names, so it gives no more than that file gives anyway.
     """
     config = _load(text)
     chosen = _choose_context(config, context)

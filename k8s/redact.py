@@ -1,6 +1,6 @@
 """What must not leave the cluster: values of Secrets, credentials in text, characters that deceive the eye.
 
-Pure functions. Structure is redacted exactly (a Secret's `data`), free text by patterns (a log line), which is a net and not a proof.
+Pure functions. Structure is redacted exactly (a Secret's `data`), free text by patterns (a log line): a net, not a proof.
 """
 
 import json
@@ -51,12 +51,14 @@ def clean_line(text: str) -> str:
 
 _WORDS = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _SECRET_WORDS = frozenset(
-    "password passwd pwd pass passphrase token tokens secret secrets credential credentials creds apikey key keys auth dsn".split()
+    {"password", "passwd", "pwd", "pass", "passphrase", "token", "tokens", "secret", "secrets", "credential", "credentials"}
+    | {"creds", "apikey", "key", "keys", "auth", "dsn"}
 )
 _HARMLESS_ENDINGS = frozenset(
-    "name names ref refs file files path dir mount namespace id ids seconds ttl expiry expiration duration type kind"
-    " algorithm size length count enabled disabled required issuer audience audiences version policy provider class"
-    " conf cfg yaml yml json toml ini xml properties sh html crt".split()
+    {"name", "names", "ref", "refs", "file", "files", "path", "dir", "mount", "namespace", "id", "ids", "type", "kind"}
+    | {"seconds", "ttl", "expiry", "expiration", "duration", "size", "length", "count", "version", "algorithm"}
+    | {"enabled", "disabled", "required", "issuer", "audience", "audiences", "policy", "provider", "class"}
+    | {"conf", "cfg", "yaml", "yml", "json", "toml", "ini", "xml", "properties", "sh", "html", "crt"}
 )
 
 
@@ -68,12 +70,11 @@ def looks_secret(name: str) -> bool:
     return any(word in _SECRET_WORDS or word.endswith(("password", "secret", "token", "apikey")) for word in words)
 
 
-_NAME = (
-    r"[\w.\-]*(?:password|passwd|pwd|passphrase|secret|token|api[_\-]?key|access[_\-]?key|private[_\-]?key|credentials?)[\w.\-]*"
-)
+# No pattern may look far from more than a few starts: text of 200,000 characters chosen by an attacker must stay quick.
+_NAME = r"(?:password|passwd|pwd|passphrase|secret|token|api[_\-]?key|access[_\-]?key|private[_\-]?key|credential)[\w.\-]{0,64}"
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.S), REDACTED),
-    (re.compile(r"\beyJ[\w\-]{6,}\.[\w\-]{6,}(?:\.[\w\-]*)?"), REDACTED),
+    (re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL), REDACTED),
+    (re.compile(r"(?<![\w\-])eyJ[\w\-]{6,}\.[\w\-]{6,}(?:\.[\w\-]*)?"), REDACTED),
     (
         re.compile(r"(?i)(\bauthorization[\"']?\s*[:=]\s*[\"']?(?:basic|bearer|token|digest)\s+)[^\s\"',;]+"),
         rf"\1{REDACTED}",
@@ -81,21 +82,25 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)(\bbearer\s+)(?=[^\s\"',;]*\d)[\w.~+/=\-]{8,}"), rf"\1{REDACTED}"),
     (re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"), REDACTED),
     (
-        re.compile(r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w\-]{16,}|xox[abeoprs]-[\w\-]{10,}|AIza[\w\-]{35})"),
+        re.compile(
+            r"(?<![\w\-])(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w\-]{16,}|xox[abeoprs]-[\w\-]{10,}|AIza[\w\-]{35})"
+        ),
         REDACTED,
     ),
-    (re.compile(r"\b(?:sk|rk|pk)[_\-](?:live|test|proj|ant)?[_\-]?[A-Za-z0-9_\-]{20,}"), REDACTED),
-    (re.compile(r"(?i)(\b[a-z][a-z0-9+.\-]*://[^\s/@:\"']*:)[^\s/\"']+(?=@)"), rf"\1{REDACTED}"),
+    (re.compile(r"(?<![\w\-])(?:sk|rk|pk)[_\-](?:live|test|proj|ant)?[_\-]?[A-Za-z0-9_\-]{20,}"), REDACTED),
+    (re.compile(r"(?i)(\b[a-z][a-z0-9+.\-]{0,20}://[^\s/@:\"']{0,256}:)[^\s/\"']+(?=@)"), rf"\1{REDACTED}"),
 )
 _ASSIGNMENT = re.compile(
-    rf"(?i)(?P<name>{_NAME})(?P<sep>[\"']?\s*(?:=|:(?!//))\s*|[\"']\s*,\s*)(?P<value>\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s,;&\"'{{}}\[\]()]+)"
+    rf"(?i)(?P<name>{_NAME})(?P<sep>[\"']?\s*(?:=|:(?!//))\s*|[\"']\s*,\s*)"
+    r"(?P<value>\"(?:[^\"\\\n]|\\.){0,1024}\"|'[^'\n]{0,1024}'|[\"'][^\s\"']+|[^\s,;&\"'{}\[\]()]+)"
 )
 _HINT = re.compile(
-    r"(?i)private key|eyJ|bearer|basic|A[KS]IA|gh[pousr]_|github_pat|glpat|xox|AIza|[srp]k[_\-]|://|passw|pwd|passphrase|secret|token|api[_\-]?key|access[_\-]?key|credential"
+    r"(?i)private key|eyJ|bearer|authorization|A[KS]IA|gh[pousr]_|github_pat|glpat|xox|AIza|[srp]k[_\-]|://"
+    r"|passw|pwd|passphrase|secret|token|api[_\-]?key|access[_\-]?key|credential"
 )
 _PLAIN_VALUES = frozenset(
-    "true false null none nil expired invalid missing required empty unset not is was must the a an failed rejected unknown"
-    " error denied unauthorized forbidden".split()
+    {"true", "false", "null", "none", "nil", "expired", "invalid", "missing", "required", "empty", "unset", "not", "is", "was"}
+    | {"must", "the", "a", "an", "failed", "rejected", "unknown", "error", "denied", "unauthorized", "forbidden"}
 )
 
 
@@ -122,7 +127,7 @@ def safe_text(text: str) -> str:
 
 
 def redact_object(value: Mapping[str, Any], *, managed_fields: bool = False) -> dict[str, Any]:
-    """A copy of an object, or of a list of objects, that may be shown. Names and keys stay; `managedFields` go unless asked for."""
+    """A copy of an object or a list that may be shown. Names and keys stay; `managedFields` go unless asked for."""
     kind = value.get("kind")
     result: dict[str, Any] = {}
     for key, item in value.items():
@@ -214,7 +219,7 @@ def _redact_mapping(value: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-_SECRET_FLAG = re.compile(rf"(?i)--?{_NAME}\Z")
+_SECRET_FLAG = re.compile(rf"(?i)--?[\w\-]{{0,64}}{_NAME}\Z")
 
 
 def _redact_list(values: Iterable[Any]) -> list[Any]:
