@@ -9,7 +9,7 @@ Every step is one compare-and-set on the state, so that two clicks, two replicas
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -39,7 +39,7 @@ NEXT: dict[State, frozenset[State]] = {
 }
 """Every move that there is."""
 
-Clock = Callable[[], datetime]
+Reach = frozenset[str | None] | None
 
 
 class ClickRefused(Exception):
@@ -84,10 +84,10 @@ class Voter:
 # --- policy ---------------------------------------------------------------------------------------------------------------
 
 
-def policy_for(settings: Settings, level: str, cluster: str, namespaces: frozenset[str] | None) -> ApprovalRule:
+def policy_for(settings: Settings, level: str, cluster: str, namespaces: Reach) -> ApprovalRule:
     """The rule for a verdict in a place. In each namespace the first rule that covers it counts; of several, the strictest.
 
-    `namespaces` is empty for what lies outside all namespaces, None for a command that may reach any of them.
+    A namespace None is what lies outside all of them; `namespaces` itself is None for a command that may reach any.
     """
     rules = [rule for rule in (*settings.approvals, *DEFAULT_RULES) if rule.verdict == level]
     if namespaces is None:
@@ -108,7 +108,7 @@ def _all_until_general(rules: Sequence[ApprovalRule], cluster: str) -> list[Appr
     return met
 
 
-def freeze_for(settings: Settings, cluster: str, namespaces: frozenset[str] | None, now: datetime) -> Freeze | None:
+def freeze_for(settings: Settings, cluster: str, namespaces: Reach, now: datetime) -> Freeze | None:
     """The freeze that forbids a change here and now, if any."""
     return next((freeze for freeze in settings.freezes if freeze.holds(cluster, namespaces, now)), None)
 
@@ -167,10 +167,11 @@ async def open_approval(
         identity=identity,
         thread={"platform": thread.platform, "workspace": thread.workspace, "channel": thread.channel, "root": thread.root},
         cluster=cluster,
-        sealed=database.keys.encrypt(json.dumps([command.as_json() for command in commands]).encode(), approval_id.encode()),
+        sealed=database.keys.encrypt(
+            json.dumps({"commands": [command.as_json() for command in commands], "card": card}).encode(), approval_id.encode()
+        ),
         bound=bound,
         policy=policy.model_dump(mode="json"),
-        card=card,
         requested_at=now,
         expires_at=now + policy.expires,
     )
@@ -259,7 +260,7 @@ def proposed(database: Database, button: ButtonRow) -> tuple[str, str | None]:
 async def vote(
     database: Database, approval_id: str, voter: Voter, choice: str, same_hands: frozenset[str], now: datetime
 ) -> Approval:
-    """Count one person's word and move on when it decides. `same_hands` are the persons who reach the cluster as the requester does.
+    """Count one person's word and move on when it decides. `same_hands` are persons who reach the cluster as the requester does.
 
     Raises: ClickRefused, with the reason; nothing has changed then.
     """
@@ -392,6 +393,7 @@ def _move(session: Session, row: ApprovalRow, before: State, after: State) -> bo
 
 
 def _approval(database: Database, row: ApprovalRow) -> Approval:
+    sealed = json.loads(database.keys.decrypt(row.sealed, row.id.encode()))
     return Approval(
         id=row.id,
         state=row.state,  # type: ignore[arg-type]
@@ -401,10 +403,10 @@ def _approval(database: Database, row: ApprovalRow) -> Approval:
         identity=row.identity,
         thread=Thread(**row.thread),
         cluster=row.cluster,
-        commands=tuple(map(command_from_json, json.loads(database.keys.decrypt(row.sealed, row.id.encode())))),
+        commands=tuple(map(command_from_json, sealed["commands"])),
         bound=row.bound,
         policy=ApprovalRule.model_validate(row.policy),
-        card=dict(row.card),
+        card=sealed["card"],
         requested_at=row.requested_at,
         expires_at=row.expires_at,
         execution_id=row.execution_id,

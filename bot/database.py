@@ -91,8 +91,9 @@ class SeenRow(SQLModel, table=True):
 
 
 class ApprovalRow(SQLModel, table=True):
-    """A request for agreement. `sealed` holds the commands, encrypted, since a manifest may hold anything; `bound` is the digest of
-    all that was agreed to; `version` grows with every change.
+    """A request for agreement. `bound` is the digest of all that was agreed to; `version` grows with every change.
+
+    `sealed` holds the commands and the card, encrypted, since a manifest may hold anything.
     """
 
     __tablename__ = "approval"
@@ -108,7 +109,6 @@ class ApprovalRow(SQLModel, table=True):
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     bound: str
     policy: dict[str, Any] = _json(dict)
-    card: dict[str, Any] = _json(dict)
     requested_at: datetime = _time()
     expires_at: datetime = _time()
     execution_id: str | None = None

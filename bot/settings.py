@@ -96,13 +96,13 @@ class Freeze(_Part):
             raise ValueError("until must be later than begins")
         return self
 
-    def holds(self, cluster: str, namespaces: frozenset[str] | None, now: datetime) -> bool:
+    def holds(self, cluster: str, namespaces: frozenset[str | None] | None, now: datetime) -> bool:
         """Whether it forbids a change now. `None` stands for a change that may reach any namespace."""
         if not self.begins <= now < self.until or not any(fnmatchcase(cluster, pattern) for pattern in self.clusters):
             return False
         if namespaces is None or "*" in self.namespaces:
             return True
-        return any(fnmatchcase(namespace, pattern) for namespace in namespaces for pattern in self.namespaces)
+        return any(fnmatchcase(namespace or "", pattern) for namespace in namespaces for pattern in self.namespaces)
 
 
 class Limits(_Part):

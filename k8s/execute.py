@@ -2,32 +2,44 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from functools import partial
 
 from k8s.change import PLANNERS, Change, plan_changes, send
 from k8s.client import ClusterClient, Limits
-from k8s.errors import ClusterError, ClusterTimeout, NotExecutable, PartlyDone
+from k8s.errors import ClusterError, ClusterTimeout, CommandInvalid, NotExecutable, PartlyDone
 from k8s.get import get
 from k8s.logs import logs
-from k8s.types import Command, ExecutionResult
+from k8s.rollout import history, status
+from k8s.types import Command, ExecutionResult, ObjectRef
 
 Executor = Callable[[ClusterClient, Command, Limits], Awaitable[ExecutionResult]]
 
 READERS: dict[str, Executor] = {
     "get": get,
     "logs": logs,
+    "rollout history": history,
+    "rollout status": status,
 }
 
 
-async def execute(client: ClusterClient, command: Command, *, limits: Limits = Limits()) -> ExecutionResult:  # noqa: B008 - frozen
+async def execute(
+    client: ClusterClient,
+    command: Command,
+    *,
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    expected: tuple[ObjectRef, ...] | None = None,
+) -> ExecutionResult:
     """Carry out one command and say what came of it. Everything in the result is cleaned and holds no Secret's value.
+
+    `expected` are the objects that were agreed to (`Preview.targets`): a change that would reach others is not made.
 
     Raises: ClusterError (see k8s.errors; `explain` makes the sentence). PartlyDone when some objects were changed and one failed.
     ClusterTimeout after `limits.seconds`; for a change its outcome is then unknown.
     """
     started = time.monotonic()
-    executor = READERS.get(command.verb) or (_write if command.verb in PLANNERS else None)
+    executor = READERS.get(command.verb) or (partial(_write, expected=expected) if command.verb in PLANNERS else None)
     if executor is None:
         raise NotExecutable(f"KubeChat does not carry out `{command.verb}` yet: use kubectl for it.")
     try:
@@ -38,11 +50,19 @@ async def execute(client: ClusterClient, command: Command, *, limits: Limits = L
     return replace(result, duration=time.monotonic() - started)
 
 
-async def _write(client: ClusterClient, command: Command, limits: Limits) -> ExecutionResult:
+async def _write(
+    client: ClusterClient, command: Command, limits: Limits, *, expected: tuple[ObjectRef, ...] | None
+) -> ExecutionResult:
     changes = await plan_changes(client, command)
+    if expected is not None and _identities(change.target for change in changes) != _identities(expected):
+        raise CommandInvalid("The objects have changed since this was agreed to, so nothing was done. Ask again.")
     if not changes:
         return ExecutionResult(text="No resources found")
     return await send_all(client, changes, dry_run=command.dry_run)
+
+
+def _identities(refs: Iterable[ObjectRef]) -> set[tuple[str, str | None, str, int]]:
+    return {(str(ref), ref.namespace, ref.uid, ref.generation) for ref in refs}
 
 
 async def send_all(client: ClusterClient, changes: tuple[Change, ...], *, dry_run: bool = False) -> ExecutionResult:

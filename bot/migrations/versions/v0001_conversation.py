@@ -49,7 +49,6 @@ def upgrade() -> None:
         sa.Column("sealed", sa.LargeBinary, nullable=False),
         sa.Column("bound", sa.Text, nullable=False),
         sa.Column("policy", sa.JSON, nullable=False),
-        sa.Column("card", sa.JSON, nullable=False),
         sa.Column("requested_at", _TIME, nullable=False),
         sa.Column("expires_at", _TIME, nullable=False),
         sa.Column("execution_id", sa.Text),
