@@ -2,13 +2,13 @@
 
 import contextlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, CursorResult, Row, bindparam, case, delete, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from audit import chain
@@ -373,8 +373,8 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def records(connection: Connection) -> Iterable[Row[Any]]:
-    """Every stored row in its order, as it stands, streamed."""
+def records(connection: Connection) -> CursorResult[Any]:
+    """Every stored row in its order, as it stands, streamed. Close the result."""
     return connection.execute(_RECORDS.order_by(ROW.c.seq).execution_options(yield_per=PAGE))
 
 

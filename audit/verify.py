@@ -121,8 +121,9 @@ def verify(
             head = read_head(connection)
             if head is None:
                 return Verification(Status.TAMPERED, "the head row of the log is gone")
-            evidence = (_unsealed(ledger, connection, *split_record(record)) for record in records(connection))
-            return check(evidence, _Origin(head, payloads=keys is not None), known, progress)
+            with records(connection) as found:
+                evidence = (_unsealed(ledger, connection, *split_record(record)) for record in found)
+                return check(evidence, _Origin(head, payloads=keys is not None), known, progress)
     except (SQLAlchemyError, DatabaseUnusable) as error:
         cause = getattr(error, "orig", None) or error
         return Verification(Status.CANNOT_VERIFY, f"the database cannot be read: {cause}")
@@ -178,6 +179,8 @@ class _Walk:
     known: Sequence[Head]
     rows: int = 0
     end: Head = field(init=False)
+    before: str = ""
+    unlinked: bool = False
     erased: int = 0
     missing: set[int] = field(default_factory=set)
     unreadable: _Finding | None = None
@@ -190,13 +193,14 @@ class _Walk:
         seq = row.header["seq"]
         if not self.origin.filtered:
             self._check_place(seq)
+        self._check_insertion(row, seq)
         self._check_header(row, seq)
         self._check_link(row, seq)
         self._check_payload(row, seq)
         for head in self.known:
             if head.seq == seq and head.hash not in ("", row.hash):
                 raise _Finding(Status.FORKED, seq, f"row {seq} is not the one that was there before: the log was rewritten")
-        self.end = Head(self.end.log_id, seq, row.hash)
+        self.before, self.end = self.end.hash, Head(self.end.log_id, seq, row.hash)
         self.rows += 1
 
     def _check_place(self, seq: int) -> None:
@@ -222,14 +226,30 @@ class _Walk:
             version = row.header["version"]
             raise _Finding(Status.CANNOT_VERIFY, seq, f"row {seq} has format {version}: use a newer KubeChat")
 
-    def _check_link(self, row: Evidence, seq: int) -> None:
-        """A row vouches for the one before it, so a broken link speaks against the earlier row."""
-        linked = row.header["prev_hash"] == self.end.hash
-        if linked or self.origin.filtered or (self.rows == 0 and self.origin.after_seq > 0):
+    def _check_insertion(self, row: Evidence, seq: int) -> None:
+        """A row that names the row before the last one as its predecessor tells that the last one was put between.
+
+        When the last one was linked to nothing here and this one does not say so, it was the row before that changed.
+        """
+        if self.origin.filtered:
             return
-        if self.rows == 0:
-            raise _Finding(Status.TAMPERED, seq, f"row {seq} is not the first row of a log")
-        raise _Finding(Status.TAMPERED, seq - 1, f"row {seq - 1} was replaced: row {seq} was chained to another one")
+        if self.before and row.header["prev_hash"] == self.before:
+            raise _Finding(Status.TAMPERED, seq - 1, f"row {seq - 1} was put between two others")
+        self._check_unlinked()
+
+    def _check_link(self, row: Evidence, seq: int) -> None:
+        """A row vouches for the one before it, so a broken link speaks against the earlier row (see above)."""
+        if self.origin.filtered or (self.rows == 0 and self.origin.after_seq > 0):
+            return
+        if row.header["prev_hash"] != self.end.hash:
+            if self.rows == 0:
+                raise _Finding(Status.TAMPERED, seq, f"row {seq} is not the first row of a log")
+            self.unlinked = True
+
+    def _check_unlinked(self) -> None:
+        if self.unlinked:
+            seq = self.end.seq - 1
+            raise _Finding(Status.TAMPERED, seq, f"row {seq} was replaced: row {seq + 1} was chained to another one")
 
     def _check_payload(self, row: Evidence, seq: int) -> None:
         if row.problem and row.problem.status is Status.TAMPERED:
@@ -245,6 +265,7 @@ class _Walk:
             self.missing.difference_update(chain.parse(row.payload)["seqs"])
 
     def finish(self) -> None:
+        self._check_unlinked()
         self._compare_with_head()
         for head in reversed(self.known):
             self._compare_with_known(head)
