@@ -193,7 +193,7 @@ def _conflict(error: ApiError) -> str:
         more = f" and {len(owned) - 5} more" if len(owned) > 5 else ""
         return (
             f"Other tools own fields that this would change: {', '.join(owned[:5])}{more};"
-            " leave those fields out, or change them where they are managed."
+            " leave those fields out, change them where they are managed, or take them over with --force-conflicts."
         )
     return f"The object was changed by someone else in the meantime ({_said(error)}): look at it and ask again."
 

@@ -2,17 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
-from k8s.change import PLANNERS, Change, plan_changes, send
+from k8s.change import Change, send
 from k8s.client import ClusterClient, Limits
 from k8s.errors import ClusterError, ClusterTimeout, CommandInvalid, NotExecutable, PartlyDone
 from k8s.get import get
 from k8s.logs import logs
+from k8s.plan import PLANNERS, plan_changes
 from k8s.rollout import history, status
 from k8s.types import Command, ExecutionResult, ObjectRef
+from k8s.undo import undo_of
 
 Executor = Callable[[ClusterClient, Command, Limits], Awaitable[ExecutionResult]]
 
@@ -54,15 +56,13 @@ async def _write(
     client: ClusterClient, command: Command, limits: Limits, *, expected: tuple[ObjectRef, ...] | None
 ) -> ExecutionResult:
     changes = await plan_changes(client, command)
-    if expected is not None and _identities(change.target for change in changes) != _identities(expected):
+    if expected is not None and {change.target for change in changes} != set(expected):
         raise CommandInvalid("The objects have changed since this was agreed to, so nothing was done. Ask again.")
     if not changes:
         return ExecutionResult(text="No resources found")
-    return await send_all(client, changes, dry_run=command.dry_run)
-
-
-def _identities(refs: Iterable[ObjectRef]) -> set[tuple[str, str | None, str, int]]:
-    return {(str(ref), ref.namespace, ref.uid, ref.generation) for ref in refs}
+    result = await send_all(client, changes, dry_run=command.dry_run)
+    undo = undo_of(command, changes).command if not command.dry_run else None
+    return replace(result, undo=undo.text if undo else None, undo_manifest=undo.manifest if undo else None)
 
 
 async def send_all(client: ClusterClient, changes: tuple[Change, ...], *, dry_run: bool = False) -> ExecutionResult:
@@ -76,7 +76,7 @@ async def send_all(client: ClusterClient, changes: tuple[Change, ...], *, dry_ru
                 raise
             raise PartlyDone(tuple(each.done for each in done), len(changes) - len(done), error) from error
         done.append(change)
-    suffix = " (server dry run)" if dry_run else ""
+    suffix = " (server dry run)" if dry_run else ""  # kubectl's words
     text = "\n".join(f"{change.done}{suffix}" for change in changes)
     changed = () if dry_run else tuple(change.target for change in changes if change.method)
     return ExecutionResult(text=text, changed=changed)

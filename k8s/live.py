@@ -48,15 +48,22 @@ class Found:
         return self.resource.path(self.namespace, self.name, subresource)
 
 
+_RESTLESS = frozenset(
+    {"pods", "nodes", "namespaces", "endpoints", "events", "leases", "horizontalpodautoscalers", "resourcequotas"}
+    | {"persistentvolumes", "persistentvolumeclaims"}
+)
+"""Kinds without a generation whose resourceVersion moves all the time."""
+
+
 def ref_of(resource: ApiResource, value: dict[str, Any]) -> ObjectRef:
     """A reference that says which object it is and, as far as the kind tells, whether its wishes have changed.
 
     Where there is a generation it counts the changes of the spec. Where there is none, the resourceVersion does as much, unless
-    the kind has a status that changes by itself (a Pod, a Node).
+    the kind has a status that changes by itself.
     """
     metadata = value.get("metadata") or {}
     generation = int(metadata.get("generation") or 0)
-    version = "" if generation or "status" in value else str(metadata.get("resourceVersion") or "")
+    version = "" if generation or resource.word in _RESTLESS else str(metadata.get("resourceVersion") or "")
     return ObjectRef(
         resource.word, metadata.get("namespace"), metadata.get("name", ""), metadata.get("uid", ""), version, generation
     )
@@ -116,7 +123,7 @@ async def chosen(client: ClusterClient, command: Command) -> list[Found]:
     found: list[Found] = []
     if named:
         reads = [
-            _read_or_none(client, resources[target.resource], namespace, target.name or "", command.has("ignore-not-found"))
+            read_or_none(client, resources[target.resource], namespace, target.name or "", command.has("ignore-not-found"))
             for target in named
         ]
         found = [each for each in await asyncio.gather(*reads) if each is not None]
@@ -132,9 +139,10 @@ async def chosen(client: ClusterClient, command: Command) -> list[Found]:
     return found
 
 
-async def _read_or_none(
+async def read_or_none(
     client: ClusterClient, resource: ApiResource, namespace: str | None, name: str, ignore_missing: bool
 ) -> Found | None:
+    """One object by name; None for one that is not there, if that is to be ignored."""
     try:
         return await read_one(client, resource, namespace, name)
     except ApiError as error:
