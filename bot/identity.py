@@ -177,6 +177,12 @@ async def access_for(database: Database, settings: Settings, user: User, cluster
     return ClusterAccess(row.cluster, row.identity, credentials, row.namespace)
 
 
+async def access_of(settings: Settings, cluster: str, mapping: Mapping) -> ClusterAccess:
+    """The access that a mapping would give, before it is stored. Raises KubeconfigRefused, NoBotAccess."""
+    presumed, namespace = _checked(mapping)
+    return ClusterAccess(cluster, presumed, await _credentials(settings, cluster, mapping), namespace)
+
+
 async def _credentials(settings: Settings, cluster: str, mapping: Mapping) -> Credentials:
     if isinstance(mapping, KubeconfigMapping):
         return KubeconfigCredentials(_parsed(mapping.kubeconfig, mapping.context))

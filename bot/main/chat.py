@@ -1,0 +1,54 @@
+"""`kubechat chat`: the terminal adapter and the engine, on real clusters or a practice one."""
+
+import getpass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from adapters.terminal.ask import ask
+from adapters.terminal.chat import chat
+from adapters.terminal.render import new_console, render
+from bot.main.parts import Parts, parts
+from bot.main.practice import WORKSPACE, practice_cluster
+from bot.settings import home, load_settings
+
+
+@asynccontextmanager
+async def _running(
+    practice: bool, manifests: Path | None, people: Sequence[str], approvers: Sequence[str]
+) -> AsyncIterator[Parts]:
+    async with parts(load_settings()) as running:
+        if not practice:
+            yield running
+            return
+        async with practice_cluster(running.database, manifests, people, approvers):
+            yield running
+
+
+async def run_chat(
+    entries: Sequence[str] | None,
+    *,
+    user: str | None,
+    approve_as: str | None,
+    practice: bool,
+    manifests: Path | None,
+    as_json: bool,
+) -> int:
+    """Talk, or say the entries and leave. Returns the exit status."""
+    name = user or ("alice" if practice else getpass.getuser())
+    workspace = WORKSPACE if practice else "local"
+    others = [approve_as] if approve_as else []
+    async with _running(practice, manifests, [name, *others], others) as running:
+        await _tell_unfinished(running, quiet=as_json)
+        handlers = (running.engine.handle_message, running.engine.handle_click)
+        if entries is None:
+            await chat(*handlers, user=name, workspace=workspace, home=home(), people=("alice", "bob", "carol", "dave"))
+            return 0
+        return await ask(*handlers, entries, user=name, workspace=workspace, approve_as=approve_as, as_json=as_json)
+
+
+async def _tell_unfinished(running: Parts, *, quiet: bool) -> None:
+    """What an earlier run left in doubt is said before anything else."""
+    for thread, reply in await running.engine.recover():
+        if thread.platform in ("terminal", "") and not quiet:
+            render(reply, new_console())
