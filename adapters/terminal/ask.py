@@ -124,7 +124,7 @@ async def ask(
             note(text, console)
 
     room = Room(handle_message, handle_click, show, say, user=user, workspace=workspace)
-    approver = room.person(approve_as) if approve_as else None
+    approver = room.person(approve_as) if approve_as is not None else None
     code = 0
     for entry in entries:
         if room.closed:

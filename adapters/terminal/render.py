@@ -124,6 +124,7 @@ def note(text: str, console: Console) -> None:
 
 def echo(name: str, entry: str, console: Console) -> None:
     """Print what somebody entered, as a transcript shows it."""
+    console.print()
     console.print(Styled.assemble((f"{name} › ", "bold"), clean(entry)))
 
 
@@ -239,8 +240,9 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
     if len(heads) > 1 and sum(least) + gaps > width:
         return _as_list(heads, cells, width)
     sizes = _shrunk(natural, width - gaps)
-    head, *lines = (line for row in (heads, *cells) for line in _folded(row, sizes))
-    return Styled.assemble((head, "bold"), *(f"\n{line}" for line in lines), overflow="fold")
+    top = "\n".join(_folded(heads, sizes))
+    lines = (line for row in cells for line in _folded(row, sizes))
+    return Styled.assemble((top, "bold"), *(f"\n{line}" for line in lines), overflow="fold")
 
 
 def _shrunk(sizes: Sequence[int], room: int) -> list[int]:

@@ -23,6 +23,7 @@ MAX_FILE = 1024 * 1024
 """Bytes of an attached file. Nothing much larger can be stored in a cluster: etcd takes requests up to 1.5 MiB."""
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.@+-]{0,62}", re.ASCII)  # no slash: it parts the three pieces of an identity
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class EntryRefused(Exception):
@@ -98,7 +99,7 @@ class Room:
             if word not in COMMANDS:
                 raise EntryRefused(f"{word} is no command of this chat. /help lists them.")
             return await COMMANDS[word].do(self, rest[0] if rest else "")
-        if entry.isascii() and entry.isdigit() and self.thread not in self._asked_in_words:
+        if _NUMBER.fullmatch(entry) and self.thread not in self._asked_in_words:
             return await self._press(self._numbered(int(entry)), entry)
         return await self._say(entry) if entry else None
 
@@ -195,14 +196,14 @@ class Room:
             self.note(f"{'→' if thread == self.thread else ' '} {number}  {first[:70]}{'…' if len(first) > 70 else ''}")
 
     async def return_to_thread(self, number: str) -> None:
-        if not (number.isascii() and number.isdigit() and 1 <= int(number) <= len(self.threads)):
+        if not _NUMBER.fullmatch(number) or not 1 <= int(number) <= len(self.threads):
             raise EntryRefused(f"There is no thread {number or '?'}: /threads lists them.")
         self.thread, opening = self.threads[int(number) - 1]
         self.note(f"Back in thread {number}: {opening.partition(chr(10))[0]}")
 
     async def press(self, words: str) -> Exchange:
         target, _, reason = words.partition(" ")
-        if target.isascii() and target.isdigit():
+        if _NUMBER.fullmatch(target):
             return await self._press(self._numbered(int(target)), f"/press {words}", reason.strip())
         if target not in _ROLES:
             raise EntryRefused(f"Press what? A number on the screen, or one of {', '.join(_ROLES)}.")
@@ -248,7 +249,7 @@ COMMANDS: Mapping[str, _Command] = {
         _Command("/new", "start a new thread", Room.leave_thread),
         _Command("/threads", "list this session's threads", Room.list_threads),
         _Command("/thread N", "go back to a thread", Room.return_to_thread),
-        _Command("/press N|ROLE [REASON]", "press a choice: its number, or confirm, approve, deny, cancel, undo", Room.press),
+        _Command("/press N|ROLE [REASON]", "press by number, or confirm, approve, deny, cancel, undo", Room.press),
         _Command("/attach FILE", f"send a text file of up to {MAX_FILE // 1024} KiB with the next message", Room.attach),
         _Command("/save NAME", "save a file that came with a reply", Room.save),
         _Command("/help", "show this list", Room.help),
