@@ -327,9 +327,10 @@ async def test_sqlite_overwrites_what_was_erased(keys: Keyring, tmp_path: Path) 
         sealed = connection.scalar(text("SELECT sealed FROM audit_payload WHERE seq = 1"))
         connection.engine.dispose()
     assert sealed
+    assert sealed in all_bytes(tmp_path, "kubechat.db*")
     await log.erase([1], KUBECHAT, "test")
-    await log.close()
     assert sealed not in all_bytes(tmp_path, "kubechat.db*")
+    await log.close()
 
 
 REFUSED = [
