@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from k8s.preview import preview
 from sqlmodel import Session
 
 from audit.keys import DecryptionRefused, KeyUnknown
@@ -38,6 +37,7 @@ from k8s.grammar import CommandRefused, parse
 from k8s.kinds import find_kind
 from k8s.kubeconfig import KubeconfigRefused
 from k8s.names import ObjectName, list_names
+from k8s.preview import preview
 from k8s.safety import classify
 from k8s.types import Command, ExecutionResult, Level, ObjectRef, Preview, Verdict
 
@@ -216,6 +216,24 @@ class Engine:
         if verdict.level is Level.FORBIDDEN:
             await self._record("command.refused", asked, access, commands, rule=verdict.rule, reasons=list(verdict.reasons))
             return await say(replies.refused(verdict.rule, verdict.reasons, commands[0].text))
+        try:
+            await self._allow(asked, access, client, commands, verdict, draft, say)
+        except ClusterError as error:
+            await self._record("command.failed", asked, access, commands, error=explain(error))
+            await say(replies.failure(explain(error), commands, verdict.level.value))
+        return None
+
+    async def _allow(
+        self,
+        asked: Asked,
+        access: ClusterAccess,
+        client: ClusterClient,
+        commands: tuple[Command, ...],
+        verdict: Verdict,
+        draft: Draft,
+        say: Say,
+    ) -> None:
+        """Ask the cluster whether this person may, and run what is safe or open a card."""
         if await self._is_denied(asked, access, client, commands, verdict, say):
             return None
         task = Task(asked.user, asked.thread, access, asked.text, commands, verdict, draft.translator)
@@ -370,7 +388,7 @@ class Engine:
         claimed = await approvals.claim(self._database, approval.id, approvals.new_id(), self._clock())
         if claimed is None:
             raise ClickRefused("decided", "This has expired, or somebody was faster.")
-        await say(replies.decided(claimed, f"Agreed to by {', '.join(voters)}. Running …", "progress"))
+        await say(replies.decided(claimed, f"Agreed to by {replies.people(voters)}. Running …", "progress"))
         task = Task(
             asked.user, asked.thread, access, asked.text, approval.commands, verdict, draft.translator, approval.id, voters,
             _expected(previews),
@@ -425,7 +443,7 @@ class Engine:
             before = "It is not known whether the change happened: " if outcome.unknown else ""
             failed = replies.failure(before + outcome.failure, task.commands, level)
             return replace(failed, **place)  # type: ignore[arg-type]
-        heading = f"*Done.* Agreed to by {', '.join(task.approvers)}." if task.approvers else ""
+        heading = f"*Done.* Agreed to by {replies.people(task.approvers)}." if task.approvers else ""
         return replies.result(
             task.commands,
             outcome.results,

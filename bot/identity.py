@@ -84,13 +84,15 @@ async def persons_with_identity(database: Database, cluster: str, identity: str)
     return await database.read(find)
 
 
-async def add_account(database: Database, user_key: str, person: str | None, roles: Iterable[str]) -> Account:
-    """Write an account down, or change what is given; roles are replaced."""
+async def add_account(
+    database: Database, user_key: str, person: str | None = None, roles: Iterable[str] | None = None
+) -> Account:
+    """Write an account down, or change what is given; roles given take the place of those before."""
 
     def save(session: Session) -> Account:
         row = session.get(AccountRow, user_key) or AccountRow(user_key=user_key, person=person or user_key)
         row.person = person or row.person
-        row.roles = sorted(set(roles))
+        row.roles = row.roles if roles is None else sorted(set(roles))
         session.merge(row)
         return Account(user_key, row.person, frozenset(row.roles))
 

@@ -13,11 +13,8 @@ from k8s.types import Command, ExecutionResult, FieldChange, ObjectRef, Preview,
 MANIFEST_ON_CARD = 4000
 """Characters of a manifest shown on the card itself; a longer one goes along as a file, so that all of it can be read."""
 
-_WORDS = {
-    "safe": "Safe: only reads",
-    "warning": "Warning: changes something, can be taken back",
-    "dangerous": "Dangerous: destroys, interrupts or moves rights",
-}
+_OBVIOUS = "reversible-change"
+"""The rule whose reason says no more than the word warning does."""
 
 
 def say(text: str, kind: ReplyKind = "answer", *blocks: Block) -> Reply:
@@ -146,18 +143,33 @@ def card_of(
         "reasons": list(verdict.reasons),
         "summary": [line for preview in previews for line in preview.summary],
         "warnings": [line for preview in previews for line in preview.warnings],
-        "changes": [
-            f"{ref}: {_change(change)}" for preview in previews for ref, changes in preview.changes for change in changes
-        ],
-        "undo": next((preview.undo for preview in previews if preview.undo), None),
+        "changes": [line for preview in previews for line in _unsaid(preview)],
+        "undo": _undo(previews),
         "who": _who_decides(policy),
     }
+
+
+def _unsaid(preview: Preview) -> list[str]:
+    """The field changes that the summary does not tell already."""
+    lines = [(ref, change) for ref, changes in preview.changes for change in changes]
+    said = " ".join(preview.summary)
+    return [f"{ref}: {_change(change)}" for ref, change in lines if f"{change.before} → {change.after}" not in said]
+
+
+def _undo(previews: Sequence[Preview]) -> str:
+    """How the last command can be taken back, in words."""
+    last = previews[-1] if previews else None
+    if last is None or last.undo is None:
+        return "This cannot be undone with one command."
+    if last.undo_manifest is not None:
+        return "To undo: an Undo button will apply what was there before."
+    return f"To undo: {last.undo}"
 
 
 def _who_decides(policy: ApprovalRule) -> str:
     minutes = f"{_duration(policy.expires)}"
     if policy.mode == "confirm":
-        return f"Whoever asked confirms, within {minutes}."
+        return f"You asked, so you confirm, within {minutes}."
     people = "one other person" if policy.needed == 1 else f"{policy.needed} other people"
     return f"Needs {people} with the role {policy.approvers}, within {minutes}."
 
@@ -194,10 +206,10 @@ def proposal(approval: Approval, buttons: Sequence[Button], requester: str) -> R
 
 
 def decided(approval: Approval, text: str, kind: ReplyKind = "progress", buttons: Sequence[Button] = ()) -> Reply:
-    """The same card with what became of it; without buttons unless more people are needed."""
-    blocks: tuple[Block, ...] = (*_body(approval), Text(f"*{text}*"))
+    """What became of a card, in its place; buttons only while more people are needed."""
+    blocks: tuple[Block, ...] = (Text(f"*{text}*"), *_lines(approval.commands))
     if buttons:
-        blocks += (Actions(tuple(buttons)),)
+        blocks = (*_body(approval), Text(f"*{text}*"), Actions(tuple(buttons)))
     return Reply(
         kind,
         text,
@@ -211,8 +223,8 @@ def decided(approval: Approval, text: str, kind: ReplyKind = "progress", buttons
 
 def _body(approval: Approval) -> tuple[Block, ...]:
     card = approval.card
-    blocks: list[Block] = [Header(_WORDS[card["level"]]), *_lines(approval.commands)]
-    blocks += [Text(reason) for reason in card["reasons"]]
+    asks = "Please confirm" if approval.policy.mode == "confirm" else "Needs approval"
+    blocks: list[Block] = [Header(f"{asks}: {card['level']}"), *_lines(approval.commands)]
     for command in approval.commands:
         if command.manifest is not None and len(command.manifest) <= MANIFEST_ON_CARD:
             blocks.append(Code(command.manifest, "yaml"))
@@ -220,8 +232,10 @@ def _body(approval: Approval) -> tuple[Block, ...]:
             blocks.append(Text(f"The manifest ({len(command.manifest)} characters) is attached whole; read it before you agree."))
     if card["summary"] or card["changes"]:
         blocks.append(Code("\n".join([*card["summary"], *card["changes"]])))
+    if card["rule"] != _OBVIOUS:
+        blocks += [Text(reason) for reason in card["reasons"]]
     blocks += [Text(f"*Beware:* {warning}") for warning in card["warnings"]]
-    blocks.append(Context(f"To undo: {card['undo']}" if card["undo"] else "This cannot be undone with one command."))
+    blocks.append(Context(card["undo"]))
     return tuple(blocks)
 
 
@@ -237,6 +251,11 @@ def unknown_outcome(lines: Sequence[str], asked_by: str, at: str) -> Reply:
         "It may or may not have happened. It will not be tried again by itself: look at the cluster, and ask again if need be."
     )
     return Reply("failure", text, (Text(text),), commands=tuple(lines))
+
+
+def people(user_keys: Iterable[str]) -> str:
+    """Accounts by their ids, for a sentence."""
+    return ", ".join(key.rpartition("/")[2] for key in user_keys)
 
 
 def _lines(commands: Sequence[Command]) -> tuple[Block, ...]:

@@ -9,7 +9,6 @@ from adapters.terminal.ask import ask
 from adapters.terminal.chat import chat
 from adapters.terminal.render import new_console, render
 from bot.main.parts import Parts, parts
-from bot.main.practice import WORKSPACE, practice_cluster
 from bot.settings import home, load_settings
 
 
@@ -21,6 +20,8 @@ async def _running(
         if not practice:
             yield running
             return
+        from bot.main.practice import practice_cluster
+
         async with practice_cluster(running.database, manifests, people, approvers):
             yield running
 
@@ -36,7 +37,7 @@ async def run_chat(
 ) -> int:
     """Talk, or say the entries and leave. Returns the exit status."""
     name = user or ("alice" if practice else getpass.getuser())
-    workspace = WORKSPACE if practice else "local"
+    workspace = "practice" if practice else "local"
     others = [approve_as] if approve_as else []
     async with _running(practice, manifests, [name, *others], others) as running:
         await _tell_unfinished(running, quiet=as_json)

@@ -55,7 +55,7 @@ async def add_user(**given: Any) -> int:
     user, mapping = _account(given["account"]), _mapping(given)
     async with parts(load_settings()) as running:
         if given["person"] or given["roles"] or mapping is None:
-            account = await identity.add_account(running.database, user.key, given["person"], given["roles"])
+            account = await identity.add_account(running.database, user.key, given["person"], given["roles"] or None)
             payload = {"account": user.key, "person": account.person, "roles": sorted(account.roles)}
             await running.audit.append("account.changed", _administrator(), payload)
             click.echo(f"{user.key} is {account.person}, roles: {', '.join(sorted(account.roles)) or 'none'}")
