@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import sys
+import termios
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +53,11 @@ async def chat(
         user=user,
         workspace=workspace,
     )
-    session = _session(home, people, console)
+    with _quiet_keys():
+        await _talk(room, _session(home, people, console), console)
+
+
+async def _talk(room: Room, session: PromptSession[str], console: Console) -> None:
     note("KubeChat. Say what you need; /help lists what this chat itself can do, Ctrl-D leaves.", console)
     at_work: set[asyncio.Task[None]] = set()
     while not room.closed:
@@ -107,6 +113,22 @@ def _interrupts() -> Iterator[asyncio.Event]:
         signal.signal(signal.SIGINT, before)
 
 
+@contextmanager
+def _quiet_keys() -> Iterator[None]:
+    """Keys pressed while an answer is on its way wait for the next prompt; the terminal neither echoes nor interprets them."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    quiet = [*before]
+    quiet[3] &= ~(termios.ECHO | termios.ICANON)  # 3: the local modes; ISIG among them stays, so that Ctrl-C is a signal
+    termios.tcsetattr(sys.stdin, termios.TCSANOW, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
 def _prompt(room: Room) -> FormattedText:
     place = next((f"thread {number}" for number, (each, _) in enumerate(room.threads, 1) if each == room.thread), "new thread")
     files = f" · {len(room.attached)} attached" if room.attached else ""
@@ -122,6 +144,7 @@ def _session(home: Path, people: Sequence[str], console: Console) -> PromptSessi
         completer=_Completer(people),
         complete_while_typing=False,
         complete_style=CompleteStyle.READLINE_LIKE,
+        reserve_space_for_menu=0,
         enable_open_in_editor=False,
     )
 

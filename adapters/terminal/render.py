@@ -95,9 +95,8 @@ def render(
     Files are named with their size, or printed in full with `whole_files`.
     """
     marked = console.color_system is None and not console.record  # without colours the backticks stay
-    blocks = reply.blocks or (Text(reply.text),)
-    parts: list[RenderableType] = []
-    for before, block in zip((None, *blocks), blocks, strict=False):
+    parts: list[RenderableType] = [] if reply.blocks else [Styled(clean(reply.text))]
+    for before, block in zip((None, *reply.blocks), reply.blocks, strict=False):
         if before is not None and not _close(before, block):
             parts.append("")
         parts.append(_block(block, console.width - _EDGES, numbers or {}, marked=marked))

@@ -42,7 +42,9 @@ def proposal(card: str = "card", revision: int = 1, role: str = "confirm") -> Re
         (
             Header("Scale checkout in shop to 0"),
             Code("kubectl scale deployment/checkout --replicas=0 --namespace=shop", "sh"),
-            Fields((("Cluster", "practice"), ("What happens", "all 3 pods of checkout stop, and nothing answers in their place"))),
+            Fields(
+                (("Cluster", "practice"), ("What happens", "all 3 pods of checkout stop, and nothing answers in their place"))
+            ),
             Code("-  replicas: 3\n+  replicas: 0", "diff"),
             Context("Another person has to approve within 15 minutes."),
             Actions((first, Button(f"{card}-no", "Deny", "deny"), Button(f"{card}-stop", "Cancel", "cancel"))),
@@ -67,7 +69,11 @@ RESULT = Reply(
 )
 
 ANSWERS: dict[str, tuple[Reply, ...]] = {
-    "pods": (Reply("result", "3 pods", (Text("Pods in `shop`"), PODS, Context("3 pods")), commands=("kubectl get pods",), level="safe"),),
+    "pods": (
+        Reply(
+            "result", "3 pods", (Text("Pods in `shop`"), PODS, Context("3 pods")), commands=("kubectl get pods",), level="safe"
+        ),
+    ),
     "scale": (proposal(),),
     "scale more": (proposal(card="more"),),
     "delete": (proposal(role="approve"),),
@@ -76,7 +82,9 @@ ANSWERS: dict[str, tuple[Reply, ...]] = {
     "denied": (Reply("denial", "You may not read secrets.", private=True),),
     "broken": (Reply("failure", "The cluster does not answer."),),
     "working": (progress(),),
-    "which": (Reply("question", "Which one?", (Text("Which one?"), Actions((Button("w1", "checkout"), Button("w2", "ledger"))))),),
+    "which": (
+        Reply("question", "Which one?", (Text("Which one?"), Actions((Button("w1", "checkout"), Button("w2", "ledger"))))),
+    ),
     "how many": (Reply("question", "How many replicas?"),),
     "stale": (proposal(revision=5), proposal(revision=4), progress(revision=6)),
     "logs": (Reply("result", "Logs.", files=(File("ledger.log", "one\ntwo\n"),)),),

@@ -150,7 +150,9 @@ async def test_files_and_tables_are_in_the_json_whole() -> None:
     assert (table["type"], table["columns"][0], len(table["rows"])) == ("table", "NAME", 3)
 
 
-@pytest.mark.parametrize("text", [HOSTILE, "9" * 5_000, "a\u2028b\x85c", "\ud800 \udcff", "\U000e0041", "x" * 40_000, "NUL \0 end"])
+@pytest.mark.parametrize(
+    "text", [HOSTILE, "9" * 5_000, "a\u2028b\x85c", "\ud800 \udcff", "\U000e0041", "x" * 40_000, "NUL \0 end"]
+)
 async def test_hostile_text_stays_on_its_line_and_comes_back_as_it_was(text: str) -> None:
     script = Script()
     _, [line] = await asked(script, text)
@@ -206,7 +208,13 @@ async def test_a_card_that_asks_again_is_not_approved_a_second_time() -> None:
 
 @pytest.mark.parametrize(
     ("press", "button"),
-    [("/press confirm", "card-yes"), ("/press 1", "card-yes"), ("1", "card-yes"), ("/press deny", "card-no"), ("/press cancel", "card-stop")],
+    [
+        ("/press confirm", "card-yes"),
+        ("/press 1", "card-yes"),
+        ("1", "card-yes"),
+        ("/press deny", "card-no"),
+        ("/press cancel", "card-stop"),
+    ],
 )
 async def test_a_choice_is_pressed_by_number_or_by_role(press: str, button: str) -> None:
     script = Script()
@@ -335,7 +343,9 @@ async def test_a_replys_file_is_saved_beside_us_and_over_nothing(tmp_path: Path,
 
 
 def test_a_script_is_read_entry_by_entry() -> None:
-    script = "# a comment\n\nscale to 3  \r\n  /as bob\napply this\n```yaml\n# kept\n\nkind: Pod\n```\nand `this` ```\nx\n```\n1\n"
+    script = (
+        "# a comment\n\nscale to 3  \r\n  /as bob\napply this\n```yaml\n# kept\n\nkind: Pod\n```\nand `this` ```\nx\n```\n1\n"
+    )
     assert script_entries(script) == [
         "scale to 3",
         "/as bob",

@@ -187,15 +187,20 @@ def test_a_transcript_line_and_a_note_are_cleaned_too() -> None:
     assert console.export_text() == "\nbob › logs‹U+202E›\n␇\n"
 
 
-def test_the_picture_is_sound_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+def picture(folder: Path, *names: str) -> str:
     console = new_console(width=100, record=True, quiet=True)
-    for reply in CARDS.values():
-        render(reply, console, NUMBERS)
-    save_svg(console, tmp_path / "chat.svg")
-    svg = (tmp_path / "chat.svg").read_text(encoding="utf-8")
-    words = "".join(ET.fromstring(svg).itertext()).replace("\u00a0", " ")
-    assert "KubeChat" in words
-    assert "checkout-7d9f8b6c5d-2xkqp" in words
-    assert re.findall(r"(?:https?:)?//[^\s\"'<]+|url\((?!#)", svg.replace("https://elsewhere", "").replace("https:&#x2F;", "")) == [
-        "http://www.w3.org/2000/svg"
-    ]
+    for name in names:
+        render(CARDS[name], console, NUMBERS)
+    save_svg(console, folder / "chat.svg")
+    return (folder / "chat.svg").read_text(encoding="utf-8")
+
+
+def test_the_picture_says_what_the_cards_say(tmp_path: Path) -> None:
+    words = "".join(ET.fromstring(picture(tmp_path, *CARDS)).itertext()).replace("\u00a0", " ")
+    for said in ("KubeChat", "checkout-7d9f8b6c5d-2xkqp", "[1] Approve", "<b>&amp;</b>"):
+        assert said in words
+
+
+def test_the_picture_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    svg = picture(tmp_path, "table", "proposal", "result")
+    assert re.findall(r"\w+://[^\s\"'<]+|url\((?!#)", svg) == ["http://www.w3.org/2000/svg"]
