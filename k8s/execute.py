@@ -8,11 +8,15 @@ from functools import partial
 
 from k8s.change import Change, send
 from k8s.client import ClusterClient, Limits
+from k8s.describe import describe
 from k8s.errors import ClusterError, ClusterTimeout, CommandInvalid, NotExecutable, PartlyDone
+from k8s.events import events
 from k8s.get import get
 from k8s.logs import logs
 from k8s.plan import PLANNERS, plan_changes
+from k8s.rights import can_i, whoami
 from k8s.rollout import history, status
+from k8s.top import top_nodes, top_pods
 from k8s.types import Command, ExecutionResult, ObjectRef
 from k8s.undo import undo_of
 
@@ -20,7 +24,13 @@ Executor = Callable[[ClusterClient, Command, Limits], Awaitable[ExecutionResult]
 
 READERS: dict[str, Executor] = {
     "get": get,
+    "describe": describe,
     "logs": logs,
+    "events": events,
+    "top pods": top_pods,
+    "top nodes": top_nodes,
+    "auth can-i": can_i,
+    "auth whoami": whoami,
     "rollout history": history,
     "rollout status": status,
 }
