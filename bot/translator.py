@@ -162,6 +162,10 @@ _NUMBERS = {
 _UNITS = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "hr": "h", "day": "d"}
 
 
+_COPIES = r"(?:replicas?|pods?|instances?)"
+_REPLICAS = rf"(?:up |down |out |in )?(?:to|=|at) ?(?P<n>\d+)(?: {_COPIES})?|(?P<m>\d+) {_COPIES}"
+
+
 @dataclass
 class Sentence:
     """What is left of a sentence. A rule takes its part out with `take`."""
@@ -270,11 +274,7 @@ def _amounts(sentence: Sentence) -> list[str]:
 
 def _action_flags(action: Action, sentence: Sentence) -> list[str]:
     flags = []
-    if action.verb == "scale" and (
-        match := sentence.take(
-            r"(?:up |down |out |in )?(?:to|=|at) ?(?P<n>\d+)(?: replicas?| pods?| instances?)?|(?P<m>\d+) (?:replicas?|pods?|instances?)"
-        )
-    ):
+    if action.verb == "scale" and (match := sentence.take(_REPLICAS)):
         flags.append(f"--replicas={match['n'] or match['m']}")
     if action.verb == "logs":
         if sentence.take(r"previous|before (?:the|it) (?:crash(?:ed)?|restart(?:ed)?)|crashed"):
