@@ -5,11 +5,12 @@ no pipe, no second command. What cannot be read with certainty is refused.
 """
 
 import re
-import unicodedata
 from collections.abc import Mapping
 
 from k8s.kinds import find_kind
-from k8s.types import NAMES_ONLY, Command, Level, Target
+from k8s.line import MAX_LINE, check_characters, not_ascii, split_words
+from k8s.line import CommandRefused as CommandRefused
+from k8s.types import Command, Level, Target
 from k8s.verbs import (
     FORMS,
     GLOBAL_FLAGS,
@@ -26,18 +27,6 @@ from k8s.verbs import (
     Verb,
 )
 
-MAX_LINE = 8000
-"""Characters of a command line. A card shows the whole of it, so a longer one could not be approved by anybody."""
-
-
-class CommandRefused(Exception):
-    """The line is not a command that KubeChat takes. `rule` is stable, for audit and tests; `reason` is for people."""
-
-    def __init__(self, rule: str, reason: str) -> None:
-        super().__init__(reason)
-        self.rule = rule
-        self.reason = reason
-
 
 def parse(line: str, *, manifest: str | None = None, files: Mapping[str, str] | None = None) -> Command:
     """Read one kubectl line; the leading `kubectl` may be left out.
@@ -47,130 +36,23 @@ def parse(line: str, *, manifest: str | None = None, files: Mapping[str, str] | 
 
     Raises: CommandRefused, with the rule and the reason.
     """
+    line = line.strip()
     if len(line) > MAX_LINE:
         raise CommandRefused(
             "too-long", f"The command has {len(line)} characters; {MAX_LINE} are the most that can be shown whole."
         )
     check_characters(line)
-    words = split_words(line.strip())
+    words = split_words(line)
     if words and words[0] in {"kubectl", "k"}:
         words = words[1:]
     if not words:
         raise CommandRefused("syntax", "There is no command. Try `kubectl get pods`.")
     verb, leading, rest = _find_verb(words)
     flags, operands, remote = _split_flags(verb, leading + rest)
-    return _build(verb, flags, operands, remote, manifest, files or {})
-
-
-# --- characters and words -------------------------------------------------------------------------------------------------
-
-_HINTS = {
-    "–": "Chat programs turn `--` into a long dash; put the command in backticks.",
-    "—": "Chat programs turn `--` into a long dash; put the command in backticks.",
-    "“": "Chat programs turn quotes into curly ones; put the command in backticks.",
-    "”": "Chat programs turn quotes into curly ones; put the command in backticks.",
-    "‘": "Chat programs turn quotes into curly ones; put the command in backticks.",
-    "’": "Chat programs turn quotes into curly ones; put the command in backticks.",
-    "\u00a0": "It is a space that does not break; type an ordinary one.",
-}
-
-
-def check_characters(line: str) -> None:
-    """Refuse what a reader could not see or could mistake: controls, invisible and bidirectional characters, line ends.
-
-    Raises: CommandRefused.
-    """
-    for character in line:
-        if character in "\n\r\u2028\u2029":
-            raise CommandRefused("shell-syntax", "One command a line, please: this one has a line end in it.")
-        category = unicodedata.category(character)
-        if category in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"} and character != "\t":
-            name = unicodedata.name(character, f"U+{ord(character):04X}")
-            raise CommandRefused("hidden-character", f"The command has a character that cannot be seen: {name}. Type it again.")
-
-
-_SHELL = {
-    ";": "`;` would start a second command",
-    "&": "`&` would start a second command",
-    "|": "`|` would pipe into another program",
-    "<": "`<` would read a file",
-    ">": "`>` would write a file",
-    "`": "a backtick would run another command",
-    "$": "`$` would be replaced by a shell",
-    "(": "`(` would start another shell; put the value in single quotes",
-    ")": "`)` would end another shell; put the value in single quotes",
-    "#": "`#` would start a comment",
-}
-
-
-def _shell_syntax(character: str) -> CommandRefused:
-    return CommandRefused("shell-syntax", f"No shell runs here: {_SHELL[character]}. Send one plain kubectl command.")
-
-
-def split_words(line: str) -> list[str]:
-    """Words as a POSIX shell would see them, quotes removed.
-
-    Raises: CommandRefused when a shell would do more than split.
-    """
-    words: list[str] = []
-    current: list[str] = []
-    started = False
-    position = 0
-    while position < len(line):
-        character = line[position]
-        if character in " \t":
-            if started:
-                words.append("".join(current))
-            current, started = [], False
-            position += 1
-            continue
-        if character in "'\"":
-            text, position = _read_quotes(line, position)
-            current.append(text)
-            started = True
-            continue
-        if character in _SHELL and not (character == "#" and started):
-            raise _shell_syntax(character)
-        if character == "\\":
-            position += 1
-            if position == len(line):
-                raise CommandRefused("syntax", "The command ends in a backslash; one command a line, please.")
-            character = line[position]
-        elif ord(character) > 126:
-            raise _not_ascii(character, line)
-        current.append(character)
-        started = True
-        position += 1
-    if started:
-        words.append("".join(current))
-    return words
-
-
-def _read_quotes(line: str, start: int) -> tuple[str, int]:
-    """The text between the quotes that open at `start`, and the position after them."""
-    quote = line[start]
-    text: list[str] = []
-    position = start + 1
-    while position < len(line):
-        character = line[position]
-        if character == quote:
-            return "".join(text), position + 1
-        if quote == '"':
-            if character in "$`":
-                raise _shell_syntax(character)
-            if character == "\\" and line[position + 1 : position + 2] in {'"', "\\", "$", "`"}:
-                position += 1
-                character = line[position]
-        text.append(character)
-        position += 1
-    raise CommandRefused("syntax", f"A quote {quote} is opened and never closed.")
-
-
-def _not_ascii(character: str, line: str) -> CommandRefused:
-    name = unicodedata.name(character, f"U+{ord(character):04X}")
-    hint = _HINTS.get(character, "Names in Kubernetes are plain ASCII; this one only looks like another. Type it again.")
-    word = next((word for word in line.split() if character in word), character)
-    return CommandRefused("look-alike", f"“{word}” has a {name} in it. {hint}")
+    command = _build(verb, flags, operands, remote, manifest, files or {})
+    if len(command.text) > MAX_LINE:
+        raise CommandRefused("too-long", f"Written out, the command has more than {MAX_LINE} characters. Split it.")
+    return command
 
 
 # --- the verb -------------------------------------------------------------------------------------------------------------
@@ -208,14 +90,19 @@ def _find_verb(words: list[str]) -> tuple[Verb, list[str], list[str]]:
 
 
 def _is_global(word: str) -> bool:
-    name = word[2:].partition("=")[0] if word.startswith("--") else ""
+    name = _long_name(word)
     return any(name == flag.name or (not name and word[1:2] == flag.short) for flag in GLOBAL_FLAGS)
+
+
+def _long_name(word: str) -> str:
+    """`--all_namespaces=true` → `all-namespaces`, as kubectl reads it; empty for letters."""
+    return word[2:].partition("=")[0].replace("_", "-") if word.startswith("--") else ""
 
 
 def _global_flag_width(word: str) -> int:
     """How many words the flag takes: 1 or 2."""
-    flag, value = _match_flag(word, GLOBAL_FLAGS)
-    return 1 if value is not None or flag.form is None else 2
+    _, value = _match_flag(word, GLOBAL_FLAGS)
+    return 1 if value is not None else 2
 
 
 def _unknown_verb(rest: list[str]) -> CommandRefused:
@@ -247,24 +134,47 @@ def _split_flags(verb: Verb, words: list[str]) -> tuple[list[tuple[str, str]], l
         position += 1
         if word == "--":
             return flags, operands, words[position:]
-        if not word.startswith("-") or word == "-":
+        if word == "-":
+            raise CommandRefused("host-file", "A lone `-` means standard input, and there is none here.")
+        if not word.startswith("-"):
             operands.append(word)
             continue
         for flag, value in _read_flag(verb, word):
-            if value is None and flag.form is not None:
-                if flag.needs_equals or position >= len(words):
-                    raise CommandRefused("syntax", f"--{flag.name} needs a value: --{flag.name}=…")
-                value = words[position]
+            following = words[position] if position < len(words) else None
+            if value is None and flag.bare is None:
+                value = _next_word(flag, following)
                 position += 1
-            _add_flag(flags, flag, "true" if value is None else value)
+            elif value is None:
+                value = _bare(flag, following)
+            _add_flag(flags, flag, value)
     return flags, operands, []
+
+
+def _next_word(flag: Flag, following: str | None) -> str:
+    """The value of `--flag value`. A word that looks like a flag is not taken for one, though kubectl would."""
+    if following is None:
+        raise CommandRefused("syntax", f"--{flag.name} needs a value: --{flag.name}=…")
+    if following.startswith("-") and following != "-" and not following[1:].isdecimal():
+        raise CommandRefused("syntax", f"--{flag.name} needs a value, and {following} looks like a flag.")
+    return following
+
+
+def _bare(flag: Flag, following: str | None) -> str:
+    """What the flag means without a value; `--dry-run server` is refused, for kubectl takes `server` for a name there."""
+    form = flag.form or "bool"
+    if following is not None and FORMS[form][0].fullmatch(following):
+        raise CommandRefused("syntax", f"Does {following} belong to --{flag.name}? Then write --{flag.name}={following}.")
+    return flag.bare or "true"
 
 
 def _add_flag(flags: list[tuple[str, str]], flag: Flag, value: str) -> None:
     if not flag.repeated and any(name == flag.name for name, _ in flags):
         raise CommandRefused("flag-twice", f"--{flag.name} is given twice, and it is not clear which one is meant.")
     form = flag.form or "bool"
+    if form != "text" and not value.isascii():
+        raise not_ascii(value)
     if form == "output":
+        value = value.lower() if value.isalpha() else value
         for pattern, refusal in REFUSED_OUTPUTS:
             if pattern.fullmatch(value):
                 raise _refused(refusal)
@@ -286,7 +196,7 @@ def _read_flag(verb: Verb, word: str) -> list[tuple[Flag, str | None]]:
         flag = verb.find_short(letters[0])
         if flag is None:
             raise _flag_refused(f"-{letters[0]}", REFUSED_SHORT.get(letters[0]))
-        if flag.form is not None:
+        if flag.bare is None:
             value = letters[1:].removeprefix("=")
             found.append((flag, value if letters[1:] else None))
             return found
@@ -305,7 +215,8 @@ def _match_flag(word: str, allowed: tuple[Flag, ...]) -> tuple[Flag, str | None]
         if flag is None:
             raise _flag_refused(word[:2], REFUSED_SHORT.get(word[1:2]))
         return flag, word[2:].removeprefix("=") if word[2:] else None
-    name, equals, value = word[2:].partition("=")
+    name = _long_name(word)
+    _, equals, value = word.partition("=")
     flag = next((flag for flag in allowed if flag.name == name), None)
     if flag is None:
         raise _flag_refused(f"--{name}", name)
@@ -366,7 +277,7 @@ def _manifest(
     sources = [value for name, value in flags if name == "filename"]
     rest = [flag for flag in flags if flag[0] != "filename"]
     if not sources:
-        takes_block = verb.name in {"apply", "diff", "replace"} or (verb.name == "create")
+        takes_block = verb.name != "delete"
         if takes_block and manifest is None and len(files) == 1:
             return next(iter(files.values())), rest
         if takes_block and manifest is None:
@@ -398,7 +309,7 @@ def _operands(
         return (), _one_name(verb, operands), ()
     if verb.operands is Operands.POD:
         return _pod_operands(verb, operands, flags)
-    if verb.name in NAMES_ONLY:
+    if verb.operands is Operands.NODES:
         return tuple(Target("nodes", _name(word.removeprefix("node/"))) for word in operands), (), ()
     if verb.name == "top pods":
         return tuple(Target("pods", _name(word)) for word in operands), (), ()
@@ -430,6 +341,8 @@ def _pod_operands(
     first, *others = operands
     target = _slashed(first) if "/" in first else Target("pods", _name(first))
     if verb.name == "logs" and len(others) == 1:
+        if any(name == "container" for name, _ in flags):
+            raise CommandRefused("flag-twice", "The container is given twice, and it is not clear which one is meant.")
         return (target,), (), (("container", _name(others[0])),)
     if others:
         hint = " Put the command after `--`." if verb.name == "exec" else ""
@@ -478,6 +391,8 @@ def _slashed(word: str) -> Target:
 
 
 def _resource(word: str) -> str:
+    if not word.isascii():
+        raise not_ascii(word)
     kind = find_kind(word)
     if kind is not None:
         return kind.plural
@@ -489,7 +404,7 @@ def _resource(word: str) -> str:
 
 def _name(word: str) -> str:
     if not word.isascii():
-        raise _not_ascii(next(character for character in word if not character.isascii()), word)
+        raise not_ascii(word)
     if not _NAME.fullmatch(word) or ".." in word:
         raise CommandRefused("object-name", f"“{word}” is not the name of an object.")
     return word
@@ -497,38 +412,46 @@ def _name(word: str) -> str:
 
 def _check_reach(verb: Verb, command: Command) -> None:
     """A change without a name, a selector or --all is refused, as kubectl refuses it."""
-    chosen = command.names or command.manifest or any(command.flag(name) for name in ("selector", "all", "field-selector"))
+    selectors = () if verb.name == "expose" else ("selector", "all", "field-selector")  # expose sets the service's own
+    by_flag = [name for name in selectors if command.flag(name)]
+    chosen = command.names or command.manifest or by_flag
     if verb.operands is Operands.NODES and verb.level is not Level.SAFE and not chosen:
         raise CommandRefused("no-name", f"Which node? `{verb.name}` needs a name or a label selector.")
     if verb.operands in {Operands.TARGETS, Operands.PAIRS} and verb.reach is Reach.ASKED and not chosen:
         raise CommandRefused("no-name", f"Which one? `{verb.name}` needs a name, a label selector (-l) or --all.")
-    if command.names and command.flag("selector"):
-        raise CommandRefused("syntax", "Both names and a selector are given. Leave one out.")
+    if command.names and by_flag:
+        raise CommandRefused("syntax", f"Both names and --{by_flag[0]} are given. Leave one out.")
+    if verb.name == "delete" and command.manifest is not None and (by_flag or command.all_namespaces):
+        raise CommandRefused("syntax", "Give a manifest or choose by flags, not both.")
     if "all" in command.resources and command.names:
         raise CommandRefused("syntax", "`all` means several types; name one type to go with a name.")
 
 
-_NEEDED = {
-    "scale": ("replicas",),
-    "autoscale": ("max",),
-    "patch": ("patch",),
-    "run": ("image",),
-    "create deployment": ("image",),
-    "create cronjob": ("image", "schedule"),
-    "create role": ("verb", "resource"),
-    "create quota": (),
-    "wait": ("for",),
+_NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "scale": (("replicas",),),
+    "autoscale": (("max",),),
+    "patch": (("patch",),),
+    "run": (("image",),),
+    "create deployment": (("image",),),
+    "create job": (("image", "from"),),
+    "create cronjob": (("image",), ("schedule",)),
+    "create role": (("verb",), ("resource",)),
+    "create rolebinding": (("role", "clusterrole"),),
+    "create clusterrolebinding": (("clusterrole",),),
+    "wait": (("for",),),
 }
+"""Flags that a verb cannot do without: one of each group."""
 _UNICODE_ARGS = frozenset({"annotate", "set env"})
 
 
 def _check_needed(command: Command) -> None:
-    for name in _NEEDED.get(command.verb, ()):
-        if command.flag(name) is None:
-            raise CommandRefused("syntax", f"`{command.verb}` needs --{name}=….")
-    if VERBS[command.verb].operands is Operands.PAIRS and not (command.args or command.has("list") or command.flag("env")):
+    for group in _NEEDED.get(command.verb, ()):
+        if not any(command.flag(name) is not None for name in group):
+            raise CommandRefused("syntax", f"`{command.verb}` needs {' or '.join(f'--{name}=…' for name in group)}.")
+    sets = command.args or any(command.flag(name) for name in ("list", "env", "from"))
+    if VERBS[command.verb].operands is Operands.PAIRS and not sets:
         raise CommandRefused("syntax", f"`{command.verb}` needs at least one KEY=VALUE, or KEY- to remove one.")
-    if command.verb not in _UNICODE_ARGS:
-        for word in command.args:
-            if not word.isascii():
-                raise _not_ascii(next(character for character in word if not character.isascii()), word)
+    for word in command.args:
+        plain = word.partition("=")[0] if command.verb in _UNICODE_ARGS else word
+        if not plain.isascii():
+            raise not_ascii(plain)

@@ -138,8 +138,8 @@ _BY_KIND = {(kind.group, kind.kind): kind for kind in KINDS}
 def find_kind(word: str) -> Kind | None:
     """The built-in kind that a word names: plural, singular, short name or kind, in any case, alone or qualified.
 
-    `deployments.apps`, `deployment.v1.apps` and `secrets.v1.` are forms that kubectl takes as well; a known word qualified with
-    another group (`ingresses.extensions`) is another resource, and None. So are `bindings` of a custom group, and the like.
+    `deployments.apps`, `deployment.v1.apps` and `secrets.v1.` are forms that kubectl takes as well, and so is the beginning of
+    a group (`roles.rbac`). A known word qualified with another group (`ingresses.extensions`) is another resource, and None.
     """
     head, dot, qualifier = word.lower().partition(".")
     kind = _BY_WORD.get(head)
@@ -147,7 +147,7 @@ def find_kind(word: str) -> Kind | None:
         return kind
     version, _, group = qualifier.partition(".")
     core_version = qualifier.endswith(".") or "." not in qualifier
-    accepted = qualifier == kind.group or (version in _VERSIONS and group == kind.group)
+    accepted = (qualifier != "" and kind.group.startswith(qualifier)) or (version in _VERSIONS and group == kind.group)
     if kind.group == "":
         accepted = core_version and version in {"v1", ""}
     return kind if accepted else None

@@ -4,26 +4,13 @@ import hashlib
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any
 
 import rfc8785
 
 from k8s.kinds import find_kind
-
-
-class Level(StrEnum):
-    """How much care a command needs. Members are ordered from harmless to refused."""
-
-    SAFE = "safe"
-    WARNING = "warning"
-    DANGEROUS = "dangerous"
-    FORBIDDEN = "forbidden"
-
-    @property
-    def rank(self) -> int:
-        """0 for safe to 3 for forbidden, so that levels can be compared."""
-        return list(Level).index(self)
+from k8s.verbs import VERBS, Operands
+from k8s.verbs import Level as Level
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +90,7 @@ class Command:
         if self.all_namespaces:
             words.append("-A")
         for name, value in self.flags:
-            words += _flag_words(name, value)
+            words += _flag_words(self.verb, name, value)
         if self.manifest is not None:
             words += ["-f", "-"]
         if self.remote:
@@ -149,31 +136,27 @@ def command_from_json(data: Mapping[str, Any]) -> Command:
     )
 
 
-NAMES_ONLY = frozenset({"cordon", "uncordon", "drain", "top nodes"})
-"""Verbs whose operands are names of nodes, without a type."""
-
-POD_BY_NAME = frozenset({"logs", "exec"})
-"""Verbs whose operand is a pod unless it says otherwise (`logs web-0`, `logs deployment/web`)."""
-
-
 def _verb_and_targets(command: Command) -> list[str]:
     verb = command.verb.split()
-    if command.verb in NAMES_ONLY:
+    operands = VERBS[command.verb].operands
+    if operands is Operands.NODES:
         return [*verb, *command.names]
     if command.verb == "top pods":
-        return ["top", *(_target_words(command.targets) or ["pods"])]
-    if command.verb in POD_BY_NAME and command.targets:
+        return [*verb, *command.names]
+    if operands is Operands.POD:
         return [*verb, *(str(t) if t.resource != "pods" else t.name or "" for t in _shown(command.targets))]
     return [*verb, *_target_words(command.targets)]
 
 
-_SHORT = {"output": "-o", "selector": "-l", "container": "-c"}
+_SHORT = frozenset({"output", "selector", "container"})
+"""Flags that people write with one letter."""
 
 
-def _flag_words(name: str, value: str) -> list[str]:
-    if name in _SHORT:
-        return [_SHORT[name], value]
-    return [f"--{name}"] if value == "true" else [f"--{name}={value}"]
+def _flag_words(verb: str, name: str, value: str) -> list[str]:
+    flag = VERBS[verb].find(name)
+    if name in _SHORT and flag is not None and flag.short:
+        return [f"-{flag.short}", value]
+    return [f"--{name}"] if flag is not None and flag.bare == value == "true" else [f"--{name}={value}"]
 
 
 def _shown(targets: tuple[Target, ...]) -> list[Target]:

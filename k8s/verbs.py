@@ -6,9 +6,21 @@ until somebody has thought about it. Flags follow `kubectl VERB --help` of 1.36;
 
 import re
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, StrEnum, auto
 
-from k8s.types import Level
+
+class Level(StrEnum):
+    """How much care a command needs. Members are ordered from harmless to refused."""
+
+    SAFE = "safe"
+    WARNING = "warning"
+    DANGEROUS = "dangerous"
+    FORBIDDEN = "forbidden"
+
+    @property
+    def rank(self) -> int:
+        """0 for safe to 3 for forbidden, so that levels can be compared."""
+        return list(Level).index(self)
 
 
 class Operands(Enum):
@@ -32,13 +44,16 @@ class Reach(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One allowed flag. `form` is None for a switch, else the name of a form in FORMS."""
+    """One allowed flag. `form` names a form in FORMS; a switch has none, and is off unless given.
+
+    `bare` is what the flag means without a value. Such a flag takes one only after `=`, as in kubectl.
+    """
 
     name: str
     short: str | None = None
     form: str | None = None
     repeated: bool = False
-    needs_equals: bool = False  # has a meaning without a value, so that `--flag value` is not one
+    bare: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +78,26 @@ class Verb:
 
 FORMS: dict[str, tuple[re.Pattern[str], str]] = {
     "text": (re.compile(r".*", re.DOTALL), "text"),
+    "word": (re.compile(r"[ -~]+"), "plain ASCII letters"),
     "count": (re.compile(r"0|[1-9]\d{0,8}"), "a whole number such as 3"),
     "int": (re.compile(r"-1|0|[1-9]\d{0,8}"), "a whole number such as 3, or -1"),
+    "number": (re.compile(r"-?\d{1,10}"), "a whole number such as 1000"),
     "bool": (re.compile(r"true|false"), "true or false"),
     "duration": (re.compile(r"0|(\d{1,9}(\.\d{1,9})?(ns|us|ms|s|m|h))+"), "a duration such as 90s, 5m or 1h30m"),
     "namespace": (
         re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"),
         "a namespace name: lower-case letters, digits and -",
     ),
-    "selector": (re.compile(r"[A-Za-z0-9_./ ,!=()-]*"), "a label selector such as app=shop,tier!=cache"),
+    "selector": (re.compile(r"[A-Za-z0-9_!][A-Za-z0-9_./ ,!=()<>-]*"), "a label selector such as app=shop,tier!=cache"),
+    "fields": (re.compile(r"[A-Za-z][A-Za-z0-9_./ ,!={}:-]*"), "a field selector such as status.phase!=Running"),
     "output": (
-        re.compile(r"json|yaml|name|wide|(jsonpath|jsonpath-as-json|custom-columns)=.+", re.DOTALL),
+        re.compile(r"json|yaml|name|wide|(jsonpath|jsonpath-as-json|custom-columns)=.+"),
         "wide, yaml, json, name, jsonpath=… or custom-columns=…",
     ),
     "dry-run": (re.compile(r"none|client|server"), "none, client or server"),
     "cascade": (re.compile(r"background|foreground|orphan"), "background, foreground or orphan"),
     "subresource": (re.compile(r"status|scale|resize"), "status, scale or resize"),
+    "validate": (re.compile(r"true|false|strict|warn|ignore"), "strict, warn or ignore"),
     "patch-type": (re.compile(r"json|merge|strategic"), "json, merge or strategic"),
     "usage": (re.compile(r"cpu|memory"), "cpu or memory"),
     "time": (
@@ -89,124 +108,126 @@ FORMS: dict[str, tuple[re.Pattern[str], str]] = {
 
 
 def _flags(spec: str) -> tuple[Flag, ...]:
-    """Read `name,short=form`, `name=form*` (repeated), `name?=form` (a value only after =) and `name` (a switch)."""
+    """Read `name,short=form`, `name=form*` (repeated), `name?bare=form` (a value only after =) and `name` (a switch)."""
     flags = []
     for word in spec.split():
         head, _, form = word.partition("=")
-        needs_equals = head.endswith("?")
-        name, _, short = head.rstrip("?").partition(",")
+        head, _, bare = head.partition("?")
+        name, _, short = head.partition(",")
         repeated = form.endswith("*")
-        flags.append(Flag(name, short or None, form.rstrip("*") or None, repeated, needs_equals))
+        flags.append(Flag(name, short or None, form.rstrip("*") or None, repeated, bare or (None if form else "true")))
     return tuple(flags)
 
 
 _OUT = "output,o=output show-managed-fields"
-_DRY = "dry-run?=dry-run"
-_PICK = "selector,l=selector all field-selector=selector"
-_CREATE = f"{_OUT} {_DRY} save-config validate?=text"
+_DRY = "dry-run?client=dry-run"
+_PICK = "selector,l=selector all field-selector=fields"
+_MAKE = f"{_OUT} {_DRY} save-config"
+_CREATE = f"{_MAKE} validate?strict=validate"
 _ROLLOUT = "selector,l=selector"
 
 _ROWS: tuple[tuple[str, Operands, Level, str], ...] = (
     # reads
     ("get", Operands.TARGETS, Level.SAFE,
-     "output,o=output show-managed-fields all-namespaces,A selector,l=selector field-selector=selector sort-by=text "
-     "show-labels label-columns,L=text* watch,w watch-only chunk-size=count ignore-not-found no-headers show-kind "
-     "subresource=subresource server-print?=bool"),
-    ("describe", Operands.TARGETS, Level.SAFE, "all-namespaces,A selector,l=selector show-events?=bool chunk-size=count"),
+     "output,o=output show-managed-fields all-namespaces,A selector,l=selector field-selector=fields sort-by=word "
+     "show-labels label-columns,L=word* watch,w watch-only chunk-size=count ignore-not-found no-headers show-kind "
+     "subresource=subresource server-print?true=bool"),
+    ("describe", Operands.TARGETS, Level.SAFE, "all-namespaces,A selector,l=selector show-events?true=bool chunk-size=count"),
     ("logs", Operands.POD, Level.SAFE,
-     "container,c=text all-containers all-pods previous,p follow,f tail=int since=duration since-time=time timestamps "
+     "container,c=word all-containers all-pods previous,p follow,f tail=int since=duration since-time=time timestamps "
      "selector,l=selector prefix limit-bytes=count max-log-requests=count ignore-errors pod-running-timeout=duration"),
-    ("events", Operands.NONE, Level.SAFE, "for=text types=text all-namespaces,A watch,w no-headers output,o=output"),
+    ("events", Operands.NONE, Level.SAFE,
+     "for=word types=word all-namespaces,A watch,w no-headers chunk-size=count output,o=output"),
     ("top pods", Operands.TARGETS, Level.SAFE,
-     "selector,l=selector field-selector=selector all-namespaces,A containers sort-by=usage no-headers sum"),
+     "selector,l=selector field-selector=fields all-namespaces,A containers sort-by=usage no-headers sum"),
     ("top nodes", Operands.NODES, Level.SAFE, "selector,l=selector sort-by=usage no-headers show-capacity"),
-    ("explain", Operands.FREE, Level.SAFE, "recursive api-version=text output,o=text"),
+    ("explain", Operands.FREE, Level.SAFE, "recursive,R api-version=word output,o=word"),
     ("api-resources", Operands.NONE, Level.SAFE,
-     "api-group=text namespaced?=bool verbs=text output,o=output sort-by=text no-headers categories=text"),
+     "api-group=word namespaced?true=bool verbs=word output,o=output sort-by=word no-headers cached categories=word"),
     ("api-versions", Operands.NONE, Level.SAFE, ""),
     ("version", Operands.NONE, Level.SAFE, "client output,o=output"),
     ("cluster-info", Operands.NONE, Level.SAFE, ""),
     ("config get-contexts", Operands.FREE, Level.SAFE, "no-headers output,o=output"),
     ("config current-context", Operands.NONE, Level.SAFE, ""),
-    ("auth can-i", Operands.FREE, Level.SAFE, "list subresource=text all-namespaces,A quiet,q no-headers"),
+    ("auth can-i", Operands.FREE, Level.SAFE, "list subresource=word all-namespaces,A quiet,q no-headers"),
     ("auth whoami", Operands.NONE, Level.SAFE, "output,o=output"),
-    ("rollout status", Operands.TARGETS, Level.SAFE, f"{_ROLLOUT} watch,w?=bool timeout=duration revision=count"),
+    ("rollout status", Operands.TARGETS, Level.SAFE, f"{_ROLLOUT} watch,w?true=bool timeout=duration revision=count"),
     ("rollout history", Operands.TARGETS, Level.SAFE, f"{_ROLLOUT} revision=count output,o=output"),
     ("diff", Operands.NONE, Level.SAFE, "filename,f=text server-side force-conflicts show-managed-fields"),
-    ("wait", Operands.TARGETS, Level.SAFE, f"for=text timeout=duration all-namespaces,A {_PICK} output,o=output"),
+    ("wait", Operands.TARGETS, Level.SAFE, f"for=word timeout=duration all-namespaces,A {_PICK} output,o=output"),
     # changes that can be taken back and interrupt nothing; k8s.safety raises some of them
-    ("rollout restart", Operands.TARGETS, Level.WARNING, _ROLLOUT),
-    ("rollout undo", Operands.TARGETS, Level.WARNING, f"{_ROLLOUT} to-revision=count {_DRY}"),
-    ("rollout pause", Operands.TARGETS, Level.WARNING, _ROLLOUT),
-    ("rollout resume", Operands.TARGETS, Level.WARNING, _ROLLOUT),
+    ("rollout restart", Operands.TARGETS, Level.WARNING, f"{_ROLLOUT} {_OUT}"),
+    ("rollout undo", Operands.TARGETS, Level.WARNING, f"{_ROLLOUT} to-revision=count {_DRY} {_OUT}"),
+    ("rollout pause", Operands.TARGETS, Level.WARNING, f"{_ROLLOUT} {_OUT}"),
+    ("rollout resume", Operands.TARGETS, Level.WARNING, f"{_ROLLOUT} {_OUT}"),
     ("scale", Operands.TARGETS, Level.WARNING,
-     f"replicas=count current-replicas=int resource-version=text timeout=duration selector,l=selector all {_DRY} {_OUT}"),
+     f"replicas=count current-replicas=int resource-version=word timeout=duration selector,l=selector all {_DRY} {_OUT}"),
     ("autoscale", Operands.TARGETS, Level.WARNING,
-     f"min=count max=count cpu-percent=count cpu=text memory=text name=text {_DRY} {_OUT}"),
+     f"min=count max=count cpu-percent=count cpu=word memory=word name=word {_DRY} {_OUT}"),
     ("set image", Operands.PAIRS, Level.WARNING, f"selector,l=selector all {_DRY} {_OUT}"),
     ("set env", Operands.PAIRS, Level.WARNING,
-     f"env,e=text* containers,c=text from=text keys=text prefix=text list resolve overwrite?=bool selector,l=selector all "
+     f"env,e=text* containers,c=word from=word keys=word prefix=word list resolve overwrite?true=bool selector,l=selector all "
      f"{_DRY} {_OUT}"),
     ("set resources", Operands.TARGETS, Level.WARNING,
-     f"limits=text requests=text containers,c=text selector,l=selector all {_DRY} {_OUT}"),
-    ("set selector", Operands.PAIRS, Level.WARNING, f"resource-version=text all {_DRY} {_OUT}"),
+     f"limits=word requests=word containers,c=word selector,l=selector all {_DRY} {_OUT}"),
+    ("set selector", Operands.PAIRS, Level.WARNING, f"resource-version=word all {_DRY} {_OUT}"),
     ("set serviceaccount", Operands.PAIRS, Level.DANGEROUS, f"all {_DRY} {_OUT}"),
     ("set subject", Operands.TARGETS, Level.DANGEROUS,
-     f"user=text* group=text* serviceaccount=text* selector,l=selector all {_DRY} {_OUT}"),
-    ("label", Operands.PAIRS, Level.WARNING, f"overwrite list resource-version=text all-namespaces,A {_PICK} {_DRY} {_OUT}"),
-    ("annotate", Operands.PAIRS, Level.WARNING, f"overwrite list resource-version=text all-namespaces,A {_PICK} {_DRY} {_OUT}"),
+     f"user=word* group=word* serviceaccount=word* selector,l=selector all {_DRY} {_OUT}"),
+    ("label", Operands.PAIRS, Level.WARNING, f"overwrite list resource-version=word all-namespaces,A {_PICK} {_DRY} {_OUT}"),
+    ("annotate", Operands.PAIRS, Level.WARNING, f"overwrite list resource-version=word all-namespaces,A {_PICK} {_DRY} {_OUT}"),
     ("taint", Operands.PAIRS, Level.WARNING, f"overwrite selector,l=selector all {_DRY} {_OUT}"),
     ("cordon", Operands.NODES, Level.WARNING, f"selector,l=selector {_DRY}"),
     ("uncordon", Operands.NODES, Level.WARNING, f"selector,l=selector {_DRY}"),
     ("patch", Operands.TARGETS, Level.WARNING, f"patch,p=text type=patch-type subresource=subresource {_DRY} {_OUT}"),
     ("apply", Operands.NONE, Level.WARNING,
-     f"filename,f=text server-side force-conflicts force overwrite?=bool wait timeout=duration grace-period=int "
-     f"cascade?=cascade validate?=text {_DRY} {_OUT}"),
+     f"filename,f=text server-side force-conflicts force overwrite?true=bool wait timeout=duration grace-period=int "
+     f"cascade?background=cascade validate?strict=validate {_DRY} {_OUT}"),
     ("replace", Operands.NONE, Level.WARNING,
-     f"filename,f=text force grace-period=int cascade?=cascade wait timeout=duration save-config validate?=text "
-     f"subresource=subresource {_DRY} {_OUT}"),
+     f"filename,f=text force grace-period=int cascade?background=cascade wait timeout=duration save-config "
+     f"validate?strict=validate subresource=subresource {_DRY} {_OUT}"),
     ("create", Operands.NONE, Level.WARNING, f"filename,f=text selector,l=selector {_CREATE}"),
     ("create namespace", Operands.NAME, Level.WARNING, _CREATE),
     ("create configmap", Operands.NAME, Level.WARNING, f"from-literal=text* append-hash {_CREATE}"),
-    ("create secret generic", Operands.NAME, Level.WARNING, f"from-literal=text* type=text append-hash {_CREATE}"),
+    ("create secret generic", Operands.NAME, Level.WARNING, f"from-literal=text* type=word append-hash {_CREATE}"),
     ("create secret docker-registry", Operands.NAME, Level.WARNING,
-     f"docker-server=text docker-username=text docker-password=text docker-email=text append-hash {_CREATE}"),
-    ("create deployment", Operands.NAME, Level.WARNING, f"image=text* replicas,r=count port=int {_CREATE}"),
-    ("create job", Operands.NAME, Level.WARNING, f"image=text from=text {_CREATE}"),
-    ("create cronjob", Operands.NAME, Level.WARNING, f"image=text schedule=text restart=text {_CREATE}"),
-    ("create service clusterip", Operands.NAME, Level.WARNING, f"tcp=text* clusterip=text {_CREATE}"),
-    ("create service nodeport", Operands.NAME, Level.WARNING, f"tcp=text* node-port=count {_CREATE}"),
-    ("create service loadbalancer", Operands.NAME, Level.WARNING, f"tcp=text* {_CREATE}"),
-    ("create service externalname", Operands.NAME, Level.WARNING, f"tcp=text* external-name=text {_CREATE}"),
+     f"docker-server=word docker-username=text docker-password=text docker-email=word append-hash {_CREATE}"),
+    ("create deployment", Operands.NAME, Level.WARNING, f"image=word* replicas,r=count port=int {_CREATE}"),
+    ("create job", Operands.NAME, Level.WARNING, f"image=word from=word {_CREATE}"),
+    ("create cronjob", Operands.NAME, Level.WARNING, f"image=word schedule=word restart=word {_CREATE}"),
+    ("create service clusterip", Operands.NAME, Level.WARNING, f"tcp=word* clusterip=word {_CREATE}"),
+    ("create service nodeport", Operands.NAME, Level.WARNING, f"tcp=word* node-port=count {_CREATE}"),
+    ("create service loadbalancer", Operands.NAME, Level.WARNING, f"tcp=word* {_CREATE}"),
+    ("create service externalname", Operands.NAME, Level.WARNING, f"tcp=word* external-name=word {_CREATE}"),
     ("create ingress", Operands.NAME, Level.WARNING,
-     f"class=text rule=text* annotation=text* default-backend=text {_CREATE}"),
-    ("create quota", Operands.NAME, Level.WARNING, f"hard=text scopes=text {_CREATE}"),
+     f"class=word rule=word* annotation=text* default-backend=word {_CREATE}"),
+    ("create quota", Operands.NAME, Level.WARNING, f"hard=word scopes=word {_CREATE}"),
     ("create poddisruptionbudget", Operands.NAME, Level.WARNING,
-     f"selector=selector min-available=text max-unavailable=text {_CREATE}"),
+     f"selector=selector min-available=word max-unavailable=word {_CREATE}"),
     ("create priorityclass", Operands.NAME, Level.WARNING,
-     f"value=int description=text global-default?=bool preemption-policy=text {_CREATE}"),
+     f"value=number description=text global-default?true=bool preemption-policy=word {_CREATE}"),
     ("create serviceaccount", Operands.NAME, Level.WARNING, _CREATE),
-    ("create role", Operands.NAME, Level.DANGEROUS, f"verb=text* resource=text* resource-name=text* {_CREATE}"),
+    ("create role", Operands.NAME, Level.DANGEROUS, f"verb=word* resource=word* resource-name=word* {_CREATE}"),
     ("create clusterrole", Operands.NAME, Level.DANGEROUS,
-     f"verb=text* resource=text* resource-name=text* non-resource-url=text* aggregation-rule=text* {_CREATE}"),
+     f"verb=word* resource=word* resource-name=word* non-resource-url=word* aggregation-rule=word {_CREATE}"),
     ("create rolebinding", Operands.NAME, Level.DANGEROUS,
-     f"clusterrole=text role=text user=text* group=text* serviceaccount=text* {_CREATE}"),
+     f"clusterrole=word role=word user=word* group=word* serviceaccount=word* {_CREATE}"),
     ("create clusterrolebinding", Operands.NAME, Level.DANGEROUS,
-     f"clusterrole=text user=text* group=text* serviceaccount=text* {_CREATE}"),
+     f"clusterrole=word user=word* group=word* serviceaccount=word* {_CREATE}"),
     ("run", Operands.NAME, Level.WARNING,
-     f"image=text env=text* port=int labels,l=text annotations=text* restart=text expose command image-pull-policy=text "
-     f"privileged overrides=text override-type=patch-type {_CREATE}"),
+     f"image=word env=text* port=int labels,l=word annotations=text* restart=word expose command image-pull-policy=word "
+     f"privileged overrides=text override-type=patch-type {_MAKE}"),
     ("expose", Operands.TARGETS, Level.WARNING,
-     f"port=text target-port=text name=text type=text protocol=text selector=selector labels,l=text cluster-ip=text "
-     f"external-ip=text load-balancer-ip=text session-affinity=text overrides=text override-type=patch-type {_DRY} {_OUT}"),
+     f"port=word target-port=word name=word type=word protocol=word selector=selector labels,l=word cluster-ip=word "
+     f"external-ip=word load-balancer-ip=word session-affinity=word overrides=text override-type=patch-type {_DRY} {_OUT}"),
     # what destroys or interrupts
     ("delete", Operands.TARGETS, Level.DANGEROUS,
-     f"filename,f=text all-namespaces,A {_PICK} grace-period=int cascade?=cascade force now ignore-not-found wait?=bool "
-     f"timeout=duration output,o=output {_DRY}"),
+     f"filename,f=text all-namespaces,A {_PICK} grace-period=int cascade?background=cascade force now ignore-not-found "
+     f"wait?true=bool timeout=duration output,o=output {_DRY}"),
     ("drain", Operands.NODES, Level.DANGEROUS,
      f"ignore-daemonsets delete-emptydir-data force grace-period=int timeout=duration pod-selector=selector "
      f"selector,l=selector disable-eviction skip-wait-for-delete-timeout=count chunk-size=count {_DRY}"),
-    ("exec", Operands.POD, Level.DANGEROUS, "container,c=text quiet,q pod-running-timeout=duration"),
+    ("exec", Operands.POD, Level.DANGEROUS, "container,c=word quiet,q pod-running-timeout=duration"),
 )  # fmt: skip
 
 _REACHES_ALL = frozenset(
@@ -237,7 +258,6 @@ SAME_VERB = {
     "create ns": "create namespace",
     "create cm": "create configmap",
     "create deploy": "create deployment",
-    "create dep": "create deployment",
     "create cj": "create cronjob",
     "create ing": "create ingress",
     "create resourcequota": "create quota",
@@ -249,13 +269,10 @@ SAME_VERB = {
     "create svc loadbalancer": "create service loadbalancer",
     "create svc externalname": "create service externalname",
     "set sa": "set serviceaccount",
-    "set serviceaccounts": "set serviceaccount",
     "top pod": "top pods",
     "top po": "top pods",
     "top node": "top nodes",
     "top no": "top nodes",
-    "config get-context": "config get-contexts",
-    "run-container": "run",
 }
 """kubectl's own aliases of verbs."""
 
@@ -355,6 +372,8 @@ REFUSED_FLAGS: dict[str, Refusal] = {
             "template-file",
         )
     },
+    "field-manager": Refusal("identity", "--field-manager would make the change look like another program's."),
+    "show-secrets": Refusal("secret-values", "--show-secrets prints the values of Secrets; KubeChat never shows them."),
     "kustomize": Refusal("host-file", f"--kustomize {_FILES}. Build it in your pipeline and apply the result."),
     "filename": Refusal("host-file", f"--filename {_FILES}. Put the manifest in a code block or attach it."),
     "recursive": Refusal("host-file", f"--recursive {_FILES}."),
