@@ -3,16 +3,20 @@
 from pathlib import Path
 
 from audit.keys import Keyring
-from audit.rows import Actor
-from audit.store import AuditLog
+from audit.ledger import Ledger
+from audit.rows import Actor, Entry
+from audit.witness import advance_witness
 
 ALICE = Actor("slack", "T1", "U1")
 
 
-async def written(url: str, keys: Keyring, witness: Path | None, rows: int = 10) -> None:
-    """A log of some rows, written in sittings of two, so that the witness knows ends in between."""
-    for _ in range(rows // 2):
-        log = await AuditLog.open(url, keys, witness=witness)
-        for number in range(2):
-            await log.append("test.row", ALICE, {"question": f"how are my pods? {number}"}, approval_id="a1")
-        await log.close()
+def written(url: str, keys: Keyring, witness: Path | None, rows: int = 10) -> None:
+    """A log of some rows, written two at a time, so that the witness knows ends in between."""
+    ledger = Ledger.open(url, keys)
+    for count in range(0, rows + 1, 2):
+        pair = [Entry("test.row", ALICE, {"question": f"how are my pods? {number}"}, None, "a1") for number in range(2)]
+        if count > 0:
+            ledger.append(pair)
+        if witness is not None and ledger.end is not None:
+            advance_witness(witness, ledger.end)
+    ledger.close()

@@ -315,7 +315,7 @@ CASES: list[tuple[Callable[[Connection], None], Status, int | None]] = [
 
 
 @pytest.mark.parametrize(("attack", "status", "first_bad"), CASES, ids=[case[0].__name__ for case in CASES])
-async def test_verify_names_the_attack_and_the_first_bad_row(
+def test_verify_names_the_attack_and_the_first_bad_row(
     database_url: str,
     keys: Keyring,
     witness: Path,
@@ -323,7 +323,7 @@ async def test_verify_names_the_attack_and_the_first_bad_row(
     status: Status,
     first_bad: int | None,
 ) -> None:
-    await written(database_url, keys, witness)
+    written(database_url, keys, witness)
     with behind(database_url) as connection:
         attack(connection)
     verdict = verify(database_url, keys, witness)
@@ -340,10 +340,10 @@ WITHOUT_WITNESS = {cut_the_tail_and_the_head, empty_the_table_and_the_head, star
 
 
 @pytest.mark.parametrize("attack", WITHOUT_WITNESS, ids=lambda attack: str(attack.__name__))
-async def test_what_only_the_witness_can_tell_passes_without_one_and_says_so(
+def test_what_only_the_witness_can_tell_passes_without_one_and_says_so(
     database_url: str, keys: Keyring, attack: Callable[[Connection], None]
 ) -> None:
-    await written(database_url, keys, None)
+    written(database_url, keys, None)
     with behind(database_url) as connection:
         attack(connection)
     verdict = verify(database_url, keys)
@@ -355,11 +355,11 @@ def everything(connection: Connection) -> dict[str, list[dict[str, Any]]]:
     return {name: [dict(row._mapping) for row in connection.execute(text(f"SELECT * FROM {name}"))] for name in TABLES}
 
 
-async def test_an_old_backup_put_back_is_stale(database_url: str, keys: Keyring, witness: Path) -> None:
-    await written(database_url, keys, witness, 6)
+def test_an_old_backup_put_back_is_stale(database_url: str, keys: Keyring, witness: Path) -> None:
+    written(database_url, keys, witness, 6)
     with behind(database_url) as connection:
         backup = everything(connection)
-    await written(database_url, keys, witness, 4)
+    written(database_url, keys, witness, 4)
     assert verify(database_url, keys, witness).status is Status.OK
     with behind(database_url) as connection:
         for name, rows in backup.items():
@@ -371,23 +371,23 @@ async def test_an_old_backup_put_back_is_stale(database_url: str, keys: Keyring,
     assert "row 10" in verdict.message
 
 
-async def test_an_old_sqlite_file_put_back_is_stale(tmp_path: Path, keys: Keyring, witness: Path) -> None:
+def test_an_old_sqlite_file_put_back_is_stale(tmp_path: Path, keys: Keyring, witness: Path) -> None:
     path, backup = tmp_path / "kubechat.db", tmp_path / "backup.db"
-    await written(f"sqlite:///{path}", keys, witness, 4)
+    written(f"sqlite:///{path}", keys, witness, 4)
     shutil.copy(path, backup)
-    await written(f"sqlite:///{path}", keys, witness, 2)
+    written(f"sqlite:///{path}", keys, witness, 2)
     shutil.copy(backup, path)
     verdict = verify(f"sqlite:///{path}", keys, witness)
     assert (verdict.status, verdict.first_bad_seq) == (Status.STALE, 5)
 
 
-async def test_a_damaged_or_missing_sqlite_file_cannot_be_verified(tmp_path: Path, keys: Keyring, witness: Path) -> None:
+def test_a_damaged_or_missing_sqlite_file_cannot_be_verified(tmp_path: Path, keys: Keyring, witness: Path) -> None:
     path = tmp_path / "kubechat.db"
-    await written(f"sqlite:///{path}", keys, witness, 4)
+    written(f"sqlite:///{path}", keys, witness, 4)
     for damage in (scribble, Path.unlink):
         damage(path)
         assert verify(f"sqlite:///{path}", keys, witness).status is Status.CANNOT_VERIFY
-    assert not exists(path)
+    assert not path.exists()
 
 
 def scribble(path: Path) -> None:
@@ -395,12 +395,8 @@ def scribble(path: Path) -> None:
     path.write_bytes(b"no database" + content[11:])
 
 
-def exists(path: Path) -> bool:
-    return path.exists()
-
-
-async def test_a_changed_witness_cannot_vouch(database_url: str, keys: Keyring, witness: Path) -> None:
-    await written(database_url, keys, witness, 4)
+def test_a_changed_witness_cannot_vouch(database_url: str, keys: Keyring, witness: Path) -> None:
+    written(database_url, keys, witness, 4)
     for content in ("", "{}", "[]", '{"log_id": "x", "ends": []}', '{"log_id": "x", "ends": [[1]]}', "\x00\xff"):
         put(witness, content)
         verdict = verify(database_url, keys, witness)
@@ -412,8 +408,8 @@ def put(path: Path, content: str) -> None:
     path.write_text(content, encoding="latin-1")
 
 
-async def test_an_end_known_from_elsewhere_is_compared_too(database_url: str, keys: Keyring) -> None:
-    await written(database_url, keys, None, 4)
+def test_an_end_known_from_elsewhere_is_compared_too(database_url: str, keys: Keyring) -> None:
+    written(database_url, keys, None, 4)
     ledger = Ledger.read(database_url, keys)
     row = ledger.get(3)
     ledger.close()

@@ -53,7 +53,7 @@ class Place:
 def place(database_url: str, tmp_path: Path) -> Place:
     """An installation whose log has ten rows."""
     found = Place(tmp_path / "home", database_url)
-    asyncio.run(written(found.url, found.keys, found.witness))
+    written(found.url, found.keys, found.witness)
     return found
 
 
@@ -220,7 +220,7 @@ def test_help_loads_no_database_module() -> None:
 def test_home_comes_from_the_environment_and_a_real_process_exits_with_the_status(tmp_path: Path) -> None:
     home = tmp_path / "home"
     url = f"sqlite:///{home / 'kubechat.db'}"
-    asyncio.run(written(url, Keyring.load(key_file(home)), witness_path(home, url)))
+    written(url, Keyring.load(key_file(home)), witness_path(home, url))
     environment = os.environ | {"KUBECHAT_HOME": str(home)}
     for attack, status in ((attacks.change_nothing, Status.OK), (attacks.edit_header, Status.TAMPERED)):
         with attacks.behind(url) as connection:

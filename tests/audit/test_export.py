@@ -1,6 +1,5 @@
 """Exports: what they hold, how they are verified offline, and what a spreadsheet makes of them."""
 
-import asyncio
 import csv
 import io
 import json
@@ -111,7 +110,7 @@ BUNDLE_CASES: list[tuple[Callable[[Lines], None], Status, int | None]] = [
 def exported(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("export")
     url, keys = f"sqlite:///{folder / 'kubechat.db'}", Keyring.load(folder / "keyring")
-    asyncio.run(written(url, keys, None))
+    written(url, keys, None)
     ledger = Ledger.read(url, keys)
     content = "".join(export(ledger.rows(), "jsonl", ledger.head()))
     ledger.close()
