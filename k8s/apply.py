@@ -29,9 +29,7 @@ def _placed(client: ClusterClient, command: Command, resource: ApiResource, valu
     own = metadata.get("namespace")
     if not resource.namespaced:
         if own:
-            raise CommandInvalid(
-                f"{resource.display}/{metadata.get('name')} has no namespace by its kind: remove {own!r} from it."
-            )
+            raise CommandInvalid(f"A {resource.kind} has no namespace: remove {own!r} from {metadata.get('name')}.")
         return {**value, "metadata": metadata}
     if own and command.namespace and own != command.namespace:
         raise CommandInvalid(

@@ -1,9 +1,9 @@
-"""Fixtures shared by every test: a PostgreSQL server, and the real control plane where it is built."""
+"""Fixtures shared by every test: a PostgreSQL server, the real control plane where it is built, and both clusters in one."""
 
 import importlib.util
 
 pytest_plugins = [
     name
-    for name in ("tests.postgres", "tests.controlplane.fixtures")
+    for name in ("tests.postgres", "tests.controlplane.fixtures", "tests.clusters")
     if importlib.util.find_spec(name.rpartition(".")[0]) and importlib.util.find_spec(name)
 ]

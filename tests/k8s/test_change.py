@@ -1,0 +1,348 @@
+"""Writes: what they leave behind, what they send, and what binds them to the objects that were seen."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from k8s.change import send
+from k8s.errors import ApiError, CommandInvalid, PartlyDone, explain
+from k8s.execute import send_all
+from k8s.live import dig
+from k8s.plan import plan_changes
+from tests.clusters import LiveCluster, command, exists, until
+
+
+def deployment(namespace: str, name: str = "checkout") -> str:
+    return f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+
+
+IMAGES = ("spec", "template", "spec", "containers")
+
+WRITES: list[tuple[str, str, tuple[str | int, ...], Any]] = [
+    ("scale deploy checkout --replicas=5", "deployment.apps/checkout scaled", ("spec", "replicas"), 5),
+    ("scale deploy -l app=checkout --replicas=2", "deployment.apps/checkout scaled", ("spec", "replicas"), 2),
+    ("scale deploy checkout --replicas=1 --current-replicas=3", "deployment.apps/checkout scaled", ("spec", "replicas"), 1),
+    ("label deploy checkout owner=team-a", "deployment.apps/checkout labeled", ("metadata", "labels", "owner"), "team-a"),
+    ("label deploy checkout tier=db --overwrite", "deployment.apps/checkout labeled", ("metadata", "labels", "tier"), "db"),
+    ("label deploy checkout tier-", "deployment.apps/checkout unlabeled", ("metadata", "labels", "tier"), None),
+    ("label deploy checkout tier=web", "deployment.apps/checkout not labeled", ("metadata", "labels", "tier"), "web"),
+    ("annotate deploy --all 'note=a b'", "deployment.apps/checkout annotated", ("metadata", "annotations", "note"), "a b"),
+    ("set image deploy/checkout web=shop/checkout:2.0", "deployment.apps/checkout image updated", (*IMAGES, 0, "image"),
+     "shop/checkout:2.0"),
+    ("set image deploy/checkout *=shop/all:1", "deployment.apps/checkout image updated", (*IMAGES, 1, "image"), "shop/all:1"),
+    ("rollout pause deploy/checkout", "deployment.apps/checkout paused", ("spec", "paused"), True),
+    ("scale deploy checkout --replicas=5 --dry-run=server", "deployment.apps/checkout scaled (server dry run)",
+     ("spec", "replicas"), 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("line", "said", "path", "value"), WRITES)
+async def test_write_leaves_what_was_asked(
+    cluster: LiveCluster, line: str, said: str, path: tuple[str | int, ...], value: Any
+) -> None:
+    namespace = await cluster.namespace()
+    result = await cluster.run("alice", f"{line} -n {namespace}")
+    assert result.text == said
+    live = await cluster.get(deployment(namespace))
+    assert dig(live, *path) == value
+    changes_something = not said.endswith(("not labeled", "(server dry run)"))
+    assert [str(ref) for ref in result.changed] == (["deployments/checkout"] if changes_something else [])
+
+
+UNDOABLE = [
+    "scale deploy checkout --replicas=0",
+    "label deploy checkout tier=db new=label --overwrite",
+    "label deploy checkout tier-",
+    "annotate deploy checkout note=hello",
+    "set image deploy/checkout web=shop/checkout:9 sidecar=shop/proxy:9",
+    "rollout pause deploy/checkout",
+]
+
+
+@pytest.mark.parametrize("line", UNDOABLE)
+async def test_undo_gives_back_what_was(cluster: LiveCluster, line: str) -> None:
+    namespace = await cluster.namespace()
+    before = await cluster.get(deployment(namespace))
+    result = await cluster.run("alice", f"{line} -n {namespace}")
+    assert result.undo is not None
+    assert wishes(await cluster.get(deployment(namespace))) != wishes(before)
+    await cluster.run("alice", result.undo)
+    assert wishes(await cluster.get(deployment(namespace))) == wishes(before)
+
+
+def wishes(value: dict[str, Any]) -> Any:
+    """What people set, without what controllers write."""
+    annotations = {key: item for key, item in (value["metadata"].get("annotations") or {}).items() if "kubernetes.io" not in key}
+    spec = {key: item for key, item in value["spec"].items() if key != "paused" or item}
+    return spec, value["metadata"].get("labels"), annotations
+
+
+async def test_restart_replaces_every_pod_and_rollback_takes_a_revision_back(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace()
+    before = {pod["metadata"]["uid"] for pod in await pods(cluster, namespace)}
+    assert (
+        await cluster.run("alice", f"rollout restart deploy/checkout -n {namespace}")
+    ).text == "deployment.apps/checkout restarted"
+    await cluster.rolled_out(namespace)
+    assert not before & {pod["metadata"]["uid"] for pod in await pods(cluster, namespace)}
+    await cluster.run("alice", f"set image deploy/checkout web=shop/checkout:2.0 -n {namespace}")
+    await cluster.rolled_out(namespace)
+    undone = await cluster.run("alice", f"rollout undo deploy/checkout -n {namespace}")
+    assert undone.text == "deployment.apps/checkout rolled back"
+    assert dig(await cluster.get(deployment(namespace)), *IMAGES, 0, "image") == "shop/checkout:1.0"
+    assert undone.undo == f"kubectl rollout undo deployment checkout -n {namespace} --to-revision=3"
+    await cluster.rolled_out(namespace)
+    await cluster.run("alice", undone.undo)
+    assert dig(await cluster.get(deployment(namespace)), *IMAGES, 0, "image") == "shop/checkout:2.0"
+
+
+async def pods(cluster: LiveCluster, namespace: str) -> list[dict[str, Any]]:
+    return await (await cluster.client("admin")).items(f"/api/v1/namespaces/{namespace}/pods")
+
+
+async def test_broken_rollout_ends_in_time_and_says_so(cluster: LiveCluster) -> None:
+    from k8s.client import Limits
+
+    namespace = await cluster.namespace()
+    await cluster.run("alice", f"set image deploy/checkout web=registry.invalid/x:1 -n {namespace}")
+    result = await cluster.run("alice", f"rollout status deploy/checkout -n {namespace}", limits=Limits(seconds=2.0))
+    assert "out of 3 new replicas have been updated" in result.text or "pending termination" in result.text
+    assert result.truncated.startswith("Not finished after")
+
+
+async def test_nodes_are_cordoned_and_uncordoned(cluster: LiveCluster) -> None:
+    admin = await cluster.client("admin")
+    name = (await admin.items("/api/v1/nodes"))[0]["metadata"]["name"]
+    assert (await cluster.run("admin", f"cordon {name}")).text == f"node/{name} cordoned"
+    assert (await cluster.get(f"/api/v1/nodes/{name}"))["spec"]["unschedulable"] is True
+    assert (await cluster.run("admin", f"cordon {name}")).text == f"node/{name} already cordoned"
+    done = await cluster.run("admin", f"uncordon {name}")
+    assert done.text == f"node/{name} uncordoned"
+    assert done.undo == f"kubectl cordon {name}"
+    assert not (await cluster.get(f"/api/v1/nodes/{name}"))["spec"].get("unschedulable")
+
+
+# --- delete ---------------------------------------------------------------------------------------------------------------
+
+
+async def test_delete_by_name_by_label_and_of_several_kinds(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace()
+    admin = await cluster.client("admin")
+    result = await cluster.run("alice", f"delete cm/colours secret/db -n {namespace}")
+    assert result.text.splitlines() == [
+        f'configmap "colours" deleted from {namespace} namespace',
+        f'secret "db" deleted from {namespace} namespace',
+    ]
+    assert not await exists(admin, f"/api/v1/namespaces/{namespace}/configmaps/colours")
+    result = await cluster.run("alice", f"delete deploy -l app=checkout -n {namespace}")
+    assert result.text == f'deployment.apps "checkout" deleted from {namespace} namespace'
+
+    async def all_gone() -> bool:
+        return not await pods(cluster, namespace)
+
+    await until(all_gone)  # the cascade
+
+
+async def test_delete_of_what_is_not_there_can_be_ignored(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace(objects=())
+    assert (await cluster.run("alice", f"delete cm nope -n {namespace} --ignore-not-found")).text == "No resources found"
+    assert (await cluster.run("alice", f"delete secrets --all -n {namespace}")).changed == ()
+
+
+async def test_orphaning_delete_leaves_the_pods(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace()
+    sets = f"/apis/apps/v1/namespaces/{namespace}/replicasets"
+    await cluster.run("alice", f"delete deploy checkout --cascade=orphan -n {namespace}")
+    admin = await cluster.client("admin")
+
+    async def orphaned() -> bool:
+        return not await exists(admin, deployment(namespace)) and all(
+            not each["metadata"].get("ownerReferences") for each in await admin.items(sets)
+        )
+
+    await until(orphaned)
+    assert len(await pods(cluster, namespace)) == 3
+
+
+async def test_deleted_object_comes_back_by_its_undo(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace({"alice": "edit"})
+    result = await cluster.run("alice", f"delete svc checkout -n {namespace}")
+    assert result.undo == "kubectl apply --server-side -f -"
+    await cluster.run("alice", result.undo, manifest=result.undo_manifest)
+    live = await cluster.get(f"/api/v1/namespaces/{namespace}/services/checkout")
+    assert live["spec"]["selector"] == {"app": "checkout"}
+
+
+@pytest.mark.parametrize("what", ["secret db", "deploy checkout", "pods --all"])
+async def test_delete_of_what_holds_secrets_or_state_offers_no_undo(cluster: LiveCluster, what: str) -> None:
+    namespace = await cluster.namespace()
+    result = await cluster.run("alice", f"delete {what} -n {namespace}")
+    assert (result.undo, result.undo_manifest) == (None, None)
+
+
+# --- what binds a request to the object seen ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "delete cm colours",
+        "label cm colours a=b",
+        "annotate cm colours a=b",
+    ],
+)
+async def test_change_does_not_reach_another_object_of_the_same_name(cluster: LiveCluster, line: str) -> None:
+    namespace = await cluster.namespace()
+    client = await cluster.client("alice")
+    planned = await plan_changes(client, command(f"{line} -n {namespace}"))
+    await cluster.run("alice", f"delete cm colours -n {namespace}")
+    again = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "colours"}, "data": {"main": "red"}}
+    await cluster.run("alice", f"apply -f - -n {namespace}", manifest=json.dumps(again))
+    with pytest.raises(ApiError) as caught:
+        await send(client, planned[0])
+    assert caught.value.status in {409, 422}
+    live = await cluster.get(f"/api/v1/namespaces/{namespace}/configmaps/colours")
+    assert live["data"] == {"main": "red"}
+    assert not live["metadata"].get("labels")
+
+
+async def test_scale_and_rollback_and_apply_are_bound_to_the_uid(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace()
+    client = await cluster.client("alice")
+    await cluster.run("alice", f"set image deploy/checkout web=shop/checkout:2.0 -n {namespace}")
+    await cluster.rolled_out(namespace)
+    for line in ("scale deploy checkout --replicas=7", "rollout undo deploy/checkout", "set image deploy/checkout web=x:1"):
+        planned = (await plan_changes(client, command(f"{line} -n {namespace}")))[0]
+        other = json.loads(json.dumps(planned.body).replace(planned.target.uid, "00000000-0000-0000-0000-000000000000"))
+        assert other != planned.body
+        with pytest.raises(ApiError) as caught:
+            await send(client, replace(planned, body=other))
+        assert caught.value.status in {409, 422}, line
+
+
+async def test_config_map_changed_meanwhile_is_not_deleted(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace()
+    client = await cluster.client("alice")
+    planned = await plan_changes(client, command(f"delete cm colours -n {namespace}"))
+    await cluster.run("alice", f"annotate cm colours a=b -n {namespace}")
+    with pytest.raises(ApiError) as caught:
+        await send(client, planned[0])
+    assert caught.value.status == 409
+    assert "changed by someone else" in explain(caught.value)
+
+
+async def test_dry_run_of_a_delete_deletes_nothing(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace()
+    client = await cluster.client("alice")
+    for change in await plan_changes(client, command(f"delete deploy/checkout cm/colours -n {namespace}")):
+        await send(client, change, dry_run=True)
+    for path in (deployment(namespace), f"/api/v1/namespaces/{namespace}/configmaps/colours"):
+        assert "deletionTimestamp" not in (await cluster.get(path))["metadata"]
+
+
+async def test_failure_in_the_middle_says_what_was_done(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace()
+    client = await cluster.client("alice")
+    planned = await plan_changes(client, command(f"delete cm/colours secret/db -n {namespace}"))
+    await cluster.run("admin", f"delete secret db -n {namespace}")
+    with pytest.raises(PartlyDone) as caught:
+        await send_all(client, planned)
+    said = explain(caught.value)
+    assert f'configmap "colours" deleted from {namespace} namespace; 1 not' in said
+    assert 'secrets "db" not found' in said
+
+
+async def test_targets_that_were_agreed_to_must_be_those_found(cluster: LiveCluster) -> None:
+    from k8s.execute import execute
+
+    namespace = await cluster.namespace()
+    client = await cluster.client("alice")
+    asked = command(f"scale deploy checkout --replicas=1 -n {namespace}")
+    agreed = (await cluster.preview("alice", asked.text)).targets
+    await cluster.run("alice", f"scale deploy checkout --replicas=2 -n {namespace}")
+    with pytest.raises(CommandInvalid, match="have changed since this was agreed to"):
+        await execute(client, asked, expected=agreed)
+    assert (await cluster.get(deployment(namespace)))["spec"]["replicas"] == 2
+
+
+# --- apply ----------------------------------------------------------------------------------------------------------------
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def documents(*values: dict[str, Any]) -> str:
+    return "\n---\n".join(json.dumps(value) for value in values)
+
+
+async def test_apply_makes_changes_and_takes_back(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace(objects=())
+    admin = await cluster.client("admin")
+    two = documents(config_map("one", a="1"), config_map("two", b="2"))
+    result = await cluster.run("alice", f"apply -f - -n {namespace}", manifest=two)
+    assert result.text.splitlines() == ["configmap/one serverside-applied", "configmap/two serverside-applied"]
+    assert result.undo == f"kubectl delete configmap one two -n {namespace}"
+    changed = await cluster.run("alice", f"apply -f - -n {namespace}", manifest=documents(config_map("one", a="5", c="3")))
+    assert (await cluster.get(f"/api/v1/namespaces/{namespace}/configmaps/one"))["data"] == {"a": "5", "c": "3"}
+    assert changed.undo is not None
+    await cluster.run("alice", changed.undo, manifest=changed.undo_manifest)
+    assert (await cluster.get(f"/api/v1/namespaces/{namespace}/configmaps/one"))["data"] == {"a": "1"}
+    await cluster.run("alice", result.undo)
+    assert not await exists(admin, f"/api/v1/namespaces/{namespace}/configmaps/two")
+
+
+APPLY_REFUSALS = [
+    (documents({**config_map("one"), "metadata": {"name": "one", "namespace": "elsewhere"}}), "is elsewhere and -n says"),
+    ("apiVersion: v1\nkind: Namespace\nmetadata: {name: x, namespace: y}", "A Namespace has no namespace"),
+    ("kind: [", "is not YAML"),
+    ("apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: x-}", "apply needs metadata.name"),
+    ("apiVersion: nope.example.com/v1\nkind: Nope\nmetadata: {name: x}", "has no resource type 'Nope.v1.nope.example.com'"),
+    ("apiVersion: apps/v1beta1\nkind: Deployment\nmetadata: {name: x}", "does not serve Deployment in apps/v1beta1"),
+    ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\nspec: {a: 1}", "spec"),
+    ("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Not_Valid}", "finds it invalid"),
+]
+
+
+@pytest.mark.parametrize(("manifest", "sentence"), APPLY_REFUSALS)
+async def test_manifest_that_cannot_be_applied_is_refused_with_the_reason(
+    cluster: LiveCluster, manifest: str, sentence: str
+) -> None:
+    from k8s.errors import ClusterError
+
+    namespace = await cluster.namespace(objects=())
+    with pytest.raises(ClusterError) as caught:
+        await cluster.run("alice", f"apply -f - -n {namespace}", manifest=manifest)
+    assert sentence in explain(caught.value)
+
+
+async def test_field_that_another_tool_owns_is_a_conflict_unless_forced(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace(objects=())
+    admin = await cluster.client("admin")
+    path = f"/api/v1/namespaces/{namespace}/configmaps/one"
+    await admin.request(
+        "PATCH",
+        path,
+        query=(("fieldManager", "helm"),),
+        body=config_map("one", a="1"),
+        content_type="application/apply-patch+yaml",
+    )
+    mine = documents(config_map("one", a="2"))
+    with pytest.raises(ApiError) as caught:
+        await cluster.run("alice", f"apply -f - -n {namespace}", manifest=mine)
+    assert explain(caught.value).startswith('Other tools own fields that this would change: .data.a ("helm")')
+    await cluster.run("alice", f"apply -f - --force-conflicts -n {namespace}", manifest=mine)
+    assert (await cluster.get(path))["data"] == {"a": "2"}
+
+
+async def test_create_and_delete_take_manifests_too(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace(objects=())
+    one = documents(config_map("one", a="1"))
+    assert (await cluster.run("alice", f"create -f - -n {namespace}", manifest=one)).text == "configmap/one created"
+    with pytest.raises(ApiError) as caught:
+        await cluster.run("alice", f"create -f - -n {namespace}", manifest=one)
+    assert "already exists: choose another name" in explain(caught.value)
+    done = await cluster.run("alice", f"delete -f - -n {namespace}", manifest=one)
+    assert done.text == f'configmap "one" deleted from {namespace} namespace'
