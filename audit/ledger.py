@@ -239,8 +239,8 @@ class Ledger:
             rows.append(row_of(header, previous, payload=item.payload, salt=item.salt, state="present"))
             hidden = self.keys.seal(head.log_id, seq, header["key_id"], item.salt, item.payload)
             payloads.append({"seq": seq, "sealed": hidden})
-        insert_all(connection, ROW, [columns_of(row.header) | {"hash": row.hash} for row in rows])
-        insert_all(connection, PAYLOAD, payloads)
+        insert_all(connection, ROW.name, [columns_of(row.header) | {"hash": row.hash} for row in rows])
+        insert_all(connection, PAYLOAD.name, payloads)
         connection.execute(_MOVE_HEAD, {"to_seq": seq, "to_hash": previous, "to_at": at})
         return rows, Head(head.log_id, seq, previous)
 

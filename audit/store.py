@@ -20,6 +20,9 @@ from audit.witness import WitnessUnreadable, advance_witness, read_witness
 BATCH_ROWS = 512
 """Most rows in a transaction, so that other processes get their turn."""
 
+WITNESS_SECONDS = 0.1
+"""How far the witness may be behind. A writer that is killed leaves it there, which is harmless."""
+
 _STOPPED = "the audit log stopped while writing"
 _logger = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class AuditLog:
         try:
             await _in(thread, log._compare_with_witness)
         except AuditUnavailable:
+            log._witness = None  # what it saw is evidence now, and stays as it is
             await log.close()
             raise
         return log
@@ -72,7 +76,10 @@ class AuditLog:
         if self._writer is not None:
             await self._writer
         if self._following is not None:
-            await self._following
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+        if self._witness is not None:
+            await _in(self._thread, self._show_witness, self._witness)
         await _in(self._thread, self._ledger.close)
         self._thread.shutdown()
 
@@ -183,13 +190,19 @@ class AuditLog:
     async def _follow(self, witness: Path) -> None:
         done: Head | None = None
         try:
-            while (head := self._ledger.end) and head != done:
-                await asyncio.to_thread(advance_witness, witness, head)
+            while (head := self._ledger.end) != done:
+                await asyncio.to_thread(self._show_witness, witness)
                 done = head
-        except (OSError, WitnessUnreadable) as error:
-            _logger.warning("the audit log goes on, but its witness cannot be written: %s", error)
+                await asyncio.sleep(WITNESS_SECONDS)
         finally:
             self._following = None
+
+    def _show_witness(self, witness: Path) -> None:
+        try:
+            if self._ledger.end is not None:
+                advance_witness(witness, self._ledger.end)
+        except (OSError, WitnessUnreadable) as error:
+            _logger.warning("the audit log goes on, but its witness cannot be written: %s", error)
 
     def _compare_with_witness(self) -> None:
         if self._witness is None:

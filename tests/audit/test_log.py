@@ -433,6 +433,10 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
+def contents(path: Path) -> str:
+    return path.read_text()
+
+
 async def test_a_log_that_lost_what_its_witness_saw_does_not_open(
     database_url: str, keys: Keyring, witness: Path, tmp_path: Path
 ) -> None:
@@ -440,8 +444,13 @@ async def test_a_log_that_lost_what_its_witness_saw_does_not_open(
     await log.append("test.row", ALICE, {})
     await log.close()
     edit(witness, '[1, "', '[1, "00')
+    rewritten = contents(witness)
+    other = await AuditLog.open(database_url, keys)
+    await other.append("test.row", ALICE, {})
+    await other.close()
     with pytest.raises(HistoryChanged, match="audit verify"):
         await AuditLog.open(database_url, keys, witness=witness)
+    assert contents(witness) == rewritten
     edit(witness, "ends", "odds")
     with pytest.raises(AuditUnavailable, match="was changed"):
         await AuditLog.open(database_url, keys, witness=witness)
