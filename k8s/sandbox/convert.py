@@ -1,0 +1,73 @@
+"""Kinds that are kept in one version and shown in two: events.k8s.io Events, and autoscaling/v1 autoscalers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from k8s.sandbox.errors import Json
+
+# events.k8s.io/v1 field → core/v1 field
+_EVENT = {
+    "note": "message",
+    "regarding": "involvedObject",
+    "reportingController": "reportingComponent",
+    "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp",
+    "deprecatedLastTimestamp": "lastTimestamp",
+    "deprecatedCount": "count",
+}
+_CORE = {core: new for new, core in _EVENT.items()}
+_OTHERS = "autoscaling.alpha.kubernetes.io/metrics"
+
+
+def _event_in(obj: Json) -> Json:
+    return {_EVENT.get(name, name): value for name, value in obj.items()}
+
+
+def _event_out(obj: Json) -> Json:
+    return {_CORE.get(name, name): value for name, value in obj.items()}
+
+
+def _scaler_in(obj: Json) -> Json:
+    spec = dict(obj.get("spec") or {})
+    wanted = spec.pop("targetCPUUtilizationPercentage", None)
+    metrics = json.loads((obj["metadata"].get("annotations") or {}).get(_OTHERS, "[]"))
+    if wanted is not None:
+        target = {"type": "Utilization", "averageUtilization": wanted}
+        metrics.insert(0, {"type": "Resource", "resource": {"name": "cpu", "target": target}})
+    if metrics:
+        spec["metrics"] = metrics
+    found = {**obj, "spec": spec}
+    if isinstance(obj.get("status"), dict):
+        status = dict(obj["status"])
+        status.pop("currentCPUUtilizationPercentage", None)
+        found["status"] = status
+    return found
+
+
+def _scaler_out(obj: Json) -> Json:
+    spec = dict(obj.get("spec") or {})
+    for one in spec.pop("metrics", None) or ():
+        resource = one.get("resource") or {}
+        if resource.get("name") == "cpu" and (resource.get("target") or {}).get("averageUtilization") is not None:
+            spec["targetCPUUtilizationPercentage"] = resource["target"]["averageUtilization"]
+    spec.pop("behavior", None)
+    status = dict(obj.get("status") or {})
+    for one in status.pop("currentMetrics", None) or ():
+        resource = one.get("resource") or {}
+        if resource.get("name") == "cpu" and (resource.get("current") or {}).get("averageUtilization") is not None:
+            status["currentCPUUtilizationPercentage"] = resource["current"]["averageUtilization"]
+    status.pop("conditions", None)
+    status.setdefault("currentReplicas", 0)
+    return {**obj, "spec": spec, "status": status}
+
+
+TO_STORED: dict[tuple[str, str, str], Callable[[Json], Json]] = {
+    ("events.k8s.io", "v1", "Event"): _event_in,
+    ("autoscaling", "v1", "HorizontalPodAutoscaler"): _scaler_in,
+}
+FROM_STORED: dict[tuple[str, str, str], Callable[[Json], Json]] = {
+    ("events.k8s.io", "v1", "Event"): _event_out,
+    ("autoscaling", "v1", "HorizontalPodAutoscaler"): _scaler_out,
+}
