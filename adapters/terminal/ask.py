@@ -109,8 +109,8 @@ async def ask(
 
     `approve_as` goes through with every proposal: the asker confirms, or this person approves, each once a message. `as_json`
     writes lines of JSON by `write` (default: the standard output, as UTF-8) and prints nothing else; otherwise replies are
-    printed as cards, and with `with_entries` the entries before them, as in a transcript. Raises `EntryRefused` for a `user` or
-    `approve_as` that is no name.
+    printed as cards, and with `with_entries` the messages before them, as in a transcript. Raises `EntryRefused` for a `user`
+    or `approve_as` that is no name.
     """
     console = console or new_console()
     write = write or _write
@@ -129,7 +129,7 @@ async def ask(
     for entry in entries:
         if room.closed:
             break
-        if with_entries and not as_json:
+        if with_entries and not as_json and not entry.startswith("/"):  # what a slash command does is noted anyway
             echo(room.user.name, entry, console)
         try:
             exchange = await room.enter(entry)

@@ -116,6 +116,7 @@ def main(home: str) -> None:
 async def _chat(home: Path) -> None:
     script = Script()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, script.go_on.set)
+    before = signal.getsignal(signal.SIGINT), termios.tcgetattr(0)
     await chat(
         script.handle_message,
         script.handle_click,
@@ -124,3 +125,4 @@ async def _chat(home: Path) -> None:
         home=home,
         people=("alice", "bob"),
     )
+    print("left as found:", before == (signal.getsignal(signal.SIGINT), termios.tcgetattr(0)))

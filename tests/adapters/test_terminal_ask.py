@@ -12,7 +12,7 @@ from adapters.terminal.render import new_console
 from adapters.terminal.room import COMMANDS, MAX_FILE, EntryRefused
 from bot.types import Click, Reply, User
 from tests.adapters import golden
-from tests.adapters.dialogue import Script, only_others_approve, progress, proposal
+from tests.adapters.dialogue import RESULT, Script, only_others_approve, progress, proposal
 from tests.adapters.test_terminal_render import HOSTILE
 
 ALICE = User("terminal", "practice", "alice")
@@ -245,6 +245,25 @@ async def test_numbers_are_not_given_twice_and_old_ones_are_gone() -> None:
     assert "[4] Undo" in lines[2]["replies"][0]["text"]
     assert [click.button for click in script.clicks] == ["card-yes", "undo"]
     assert code == 0
+
+
+async def test_a_button_that_stays_on_its_card_keeps_its_number() -> None:
+    script = Script(decide=lambda click: (proposal(revision=2),))
+    _, lines = await asked(script, "scale", "2")
+    assert [[button["number"] for button in line["replies"][0]["buttons"]] for line in lines] == [[1, 2, 3], [1, 2, 3]]
+
+
+async def test_a_number_presses_in_the_thread_where_it_was_shown() -> None:
+    script = Script()
+    _, lines = await asked(script, "scale", "/new", "help", "1")
+    assert script.clicks[0].thread == script.messages[0].thread
+    assert lines[-1]["thread"] == lines[0]["thread"] != lines[1]["thread"]
+
+
+async def test_news_of_progress_after_the_result_does_not_hide_it() -> None:
+    script = Script(decide=lambda click: (RESULT, progress()))
+    code, [line] = await asked(script, "scale", approve_as="bob")
+    assert (code, line["outcome"]) == (0, "done")
 
 
 async def test_a_lower_revision_never_takes_a_higher_ones_place() -> None:

@@ -168,10 +168,23 @@ async def test_the_chat_works_on_a_dumb_terminal_and_on_a_narrow_one(tmp_path: P
             assert await person.left() == 0
 
 
-async def test_keys_pressed_ahead_wait_for_the_prompt(tmp_path: Path) -> None:
+async def test_keys_pressed_while_an_answer_is_on_its_way_wait_unseen_for_the_prompt(tmp_path: Path) -> None:
     async with Keyboard(tmp_path) as person:
         await person.expect(PROMPT)
-        person.type("go on\rslow\rhello\r\x04")
-        for shown in ("alice said 'go on'", "Slow, and done.", "alice said 'hello'"):
-            await person.expect(shown)
+        person.type("slow\r")
+        await person.expect("at work…")
+        person.type("hello\r\x04")
+        person.go_on()
+        assert "hello" not in await person.expect("Slow, and done.")
+        await person.expect("alice said 'hello'")
         assert await person.left() == 0
+
+
+async def test_the_terminal_and_ctrl_c_are_left_as_they_were_found(tmp_path: Path) -> None:
+    async with Keyboard(tmp_path) as person:
+        await person.expect(PROMPT)
+        person.type("hello\r")
+        await person.expect("alice said 'hello'")
+        await person.expect(PROMPT)
+        person.type("\x04")
+        await person.expect("left as found: True")

@@ -97,11 +97,12 @@ def test_an_updated_card_says_so() -> None:
 @pytest.mark.parametrize("width", [20, 60, 100, 400])
 def test_hostile_text_gives_a_terminal_no_orders(width: int, colours: bool) -> None:
     printed = drawn(CARDS["hostile"], width, colours=colours, whole_files=True)
+    printed += drawn(Reply("failure", HOSTILE), width, colours=colours)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", printed)  # the colours of the card itself
     assert ("\x1b" in printed) == colours
     assert all(character.isprintable() or character == "\n" for character in plain)
     if width == 400:
-        assert plain.count("[red]x[/red] [link=https://elsewhere]here[/link] [@click=app.quit]q[/] :smile:") == 11
+        assert plain.count("[red]x[/red] [link=https://elsewhere]here[/link] [@click=app.quit]q[/] :smile:") == 12
 
 
 def test_kind_and_verdict_are_words_and_no_colour_is_needed_to_tell_them_apart() -> None:
