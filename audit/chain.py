@@ -29,6 +29,7 @@ SALT_BYTES = 32
 PAYLOAD_LIMIT = 256 * 1024
 """Longest payload stored whole, in bytes of JCS. What is longer is cut by `bounded`."""
 EXCERPT_CHARACTERS = 1024
+_EXCERPT_BYTES = 4 * EXCERPT_CHARACTERS
 MAX_DEPTH = 64
 """Deepest nesting of a payload; well under the recursion limit of any JSON parser."""
 
@@ -123,23 +124,28 @@ def bounded(payload: Mapping[str, object]) -> bytes:
     """
     if not isinstance(payload, Mapping):
         raise InvalidPayload(f"a payload is a mapping, not {type(payload).__name__}")
-    whole = canonical(payload)
-    if len(whole) <= PAYLOAD_LIMIT:
-        return whole
-    parts: dict[str, bytes] = {_escaped_key(key): canonical(item) for key, item in payload.items()}
-    kept = {key: json.loads(part) for key, part in parts.items()}
+    parts = {_escaped_key(key): canonical(item) for key, item in payload.items()}
+    whole = _joined(parts)
     size = len(whole)
-    for key, part in sorted(parts.items(), key=lambda entry: -len(entry[1])):
-        if size <= PAYLOAD_LIMIT:
+    for key in sorted(parts, key=lambda key: -len(parts[key])):
+        if size <= PAYLOAD_LIMIT or len(parts[key]) <= _EXCERPT_BYTES:
             break
-        kept[key] = _excerpt(part)
-        size += len(rfc8785.dumps(kept[key])) - len(part)
-    return rfc8785.dumps(kept if size <= PAYLOAD_LIMIT else _excerpt(whole))
+        cut = _excerpt(parts[key])
+        size += len(cut) - len(parts[key])
+        parts[key] = cut
+    return _joined(parts) if size <= PAYLOAD_LIMIT else _excerpt(whole)
 
 
-def _excerpt(part: bytes) -> dict[str, Any]:
-    head = part[: 4 * EXCERPT_CHARACTERS].decode(errors="ignore")[:EXCERPT_CHARACTERS]
-    return {"truncated": True, "bytes": len(part), "sha256": hashlib.sha256(part).hexdigest(), "head": escape(head)}
+def _joined(parts: Mapping[str, bytes]) -> bytes:
+    """The JCS of a mapping whose values are JCS already. RFC 8785 orders keys by their UTF-16 code units."""
+    keys = sorted(parts, key=lambda key: key.encode("utf-16-be"))
+    return b"{" + b",".join(rfc8785.dumps(key) + b":" + parts[key] for key in keys) + b"}"
+
+
+def _excerpt(part: bytes) -> bytes:
+    head = part[:_EXCERPT_BYTES].decode(errors="ignore")[:EXCERPT_CHARACTERS]
+    digest = hashlib.sha256(part).hexdigest()
+    return canonical({"truncated": True, "bytes": len(part), "sha256": digest, "head": head})
 
 
 def payload_commit(salt: bytes, payload: bytes) -> str:

@@ -45,13 +45,7 @@ def connect(url: str, *, read_only: bool = False) -> Engine:
     address = _address(url)
     if address.drivername == _SQLITE:
         return _sqlite(address, read_only=read_only)
-    options = f"-c lock_timeout={BUSY_SECONDS * 1000}" + (" -c default_transaction_read_only=on" if read_only else "")
-    return create_engine(
-        address,
-        isolation_level="READ COMMITTED",
-        pool_pre_ping=True,
-        connect_args={"connect_timeout": CONNECT_SECONDS, "options": options, "keepalives_idle": 30},
-    )
+    return _postgresql(address, read_only=read_only)
 
 
 @contextmanager
@@ -158,6 +152,22 @@ def _address(url: str) -> URL:
     if address.drivername not in {_SQLITE, _POSTGRESQL}:
         raise DatabaseUnusable(f"{address.drivername} is not supported: write sqlite:///FILE or postgresql://…")
     return address
+
+
+def _postgresql(address: URL, *, read_only: bool) -> Engine:
+    options = [f"-c lock_timeout={BUSY_SECONDS * 1000}"]
+    if read_only:
+        options.append("-c default_transaction_read_only=on")
+    if "options" in address.query:
+        options.insert(0, str(address.query["options"]))
+    network = {"connect_timeout": CONNECT_SECONDS, "keepalives_idle": BUSY_SECONDS}
+    network["tcp_user_timeout"] = BUSY_SECONDS * 1000  # a peer that silently vanished holds nobody for minutes
+    return create_engine(
+        address,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        connect_args={**network, "options": " ".join(options)},
+    )
 
 
 def _sqlite(address: URL, *, read_only: bool) -> Engine:

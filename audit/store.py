@@ -17,8 +17,8 @@ from audit.ledger import AuditUnavailable, Clock, Filters, Head, HistoryChanged,
 from audit.rows import Actor, AuditRow, Entry
 from audit.witness import WitnessUnreadable, advance_witness, read_witness
 
-BATCH_ROWS = 512
-"""Most rows in a transaction, so that other processes get their turn."""
+BATCH_ROWS = 128
+"""Most rows in a transaction, so that other processes get their turn and memory stays bounded."""
 
 WITNESS_SECONDS = 0.1
 """How far the witness may be behind. A writer that is killed leaves it there, which is harmless."""

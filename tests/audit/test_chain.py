@@ -98,6 +98,11 @@ def test_known_header_and_payload_give_known_hashes() -> None:
     assert commit == "fe8efa2c6e6955200115feaeb459a71437c68561a7eff945283cf397dc5fbb98"
 
 
+@given(st.dictionaries(TEXT, VALUES))
+def test_a_payload_that_fits_is_stored_in_its_canonical_form(payload: dict[str, Any]) -> None:
+    assert chain.bounded(payload) == chain.canonical(payload)
+
+
 def test_a_long_value_is_cut_and_short_ones_beside_it_stay() -> None:
     manifest = "x" * 10_000_000
     stored = chain.parse(chain.bounded({"command": "kubectl apply", "manifest": manifest}))
@@ -116,6 +121,14 @@ def test_a_payload_of_very_many_values_is_cut_as_a_whole() -> None:
     assert stored["truncated"] is True
     assert stored["sha256"] == hashlib.sha256(chain.canonical(payload)).hexdigest()
     assert len(chain.bounded(payload)) < chain.PAYLOAD_LIMIT
+
+
+def test_only_as_many_values_are_cut_as_must_be() -> None:
+    stored = chain.parse(chain.bounded({f"{number:03}": "x" * (9000 + number) for number in range(100)}))
+    cut = [key for key, value in stored.items() if isinstance(value, dict)]
+    assert len(chain.canonical(stored)) <= chain.PAYLOAD_LIMIT
+    assert cut == [f"{number:03}" for number in range(100 - len(cut), 100)]
+    assert 70 < len(cut) < 85
 
 
 def test_a_cut_never_splits_what_was_escaped_beyond_the_limit() -> None:

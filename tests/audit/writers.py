@@ -79,6 +79,10 @@ async def write(job: Job, number: int) -> None:
     await log.close()
 
 
+def running(child: int) -> bool:
+    return os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
 def serve(job: Job) -> list[int]:
     children = []
     for number in range(job.writers):
@@ -88,7 +92,7 @@ def serve(job: Job) -> list[int]:
         children.append(child)
     if job.kill_after:
         first = Path(f"{job.acknowledged}.0")
-        while not first.exists() or len(first.read_bytes().splitlines()) < job.kill_after:
+        while running(children[0]) and (not first.exists() or first.read_bytes().count(b"\n") < job.kill_after):
             time.sleep(0.001)
         os.kill(children[0], signal.SIGKILL)
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]

@@ -120,8 +120,3 @@ def _postgresql(sockets: str) -> Insert:
         connection.execute("INSERT INTO bare VALUES (%s, %s, %s)", (number, "now", BARE))
 
     return insert
-
-
-if __name__ == "__main__":
-    for figure in asyncio.run(run()):
-        print(figure)
