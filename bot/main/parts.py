@@ -19,9 +19,14 @@ from k8s.access import ClusterPool
 from k8s.errors import ClusterError, explain
 from k8s.kubeconfig import KubeconfigRefused
 
+
+class PracticeUnusable(Exception):
+    """The practice cluster cannot do what was asked; the message says why and what to do."""
+
+
 CANNOT_START = (
-    WrongSetting, DatabaseUnusable, KeysUnreadable, KeyUnknown, DecryptionRefused, AuditUnavailable, StoreUnavailable,
-    KubeconfigRefused, NoBotAccess, UnmappedUser, ClusterError, OSError,
+    PracticeUnusable, WrongSetting, DatabaseUnusable, KeysUnreadable, KeyUnknown, DecryptionRefused, AuditUnavailable,
+    StoreUnavailable, KubeconfigRefused, NoBotAccess, UnmappedUser, ClusterError, OSError,
 )  # fmt: skip
 """What keeps a command from starting and can be mended by whoever started it."""
 

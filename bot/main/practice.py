@@ -6,18 +6,30 @@ import signal
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-import yaml
+import aiohttp
 
 from bot import identity
 from bot.database import Database
 from bot.identity import KubeconfigMapping
+from bot.main.parts import PracticeUnusable
 from bot.settings import home
-from k8s.sandbox import Sandbox, break_remote
+from k8s.sandbox import GROUPS, FaultUnknown, ManifestBroken, Sandbox, break_remote
+from k8s.sandbox import serve as start_serving
 
 CLUSTER = "practice"
 WORKSPACE = "practice"
+SHOP_PEOPLE = frozenset(GROUPS) - {"admin", "kubechat"}
+"""Those who chat in the shop that comes with KubeChat: alice develops, bob approves, carol looks on, dave is new."""
 APPROVERS = frozenset({"bob"})
+
+
+async def _start(manifests: Path | None, **options: Any) -> Sandbox:
+    try:
+        return await start_serving(manifests, **options)
+    except ManifestBroken as error:
+        raise PracticeUnusable(f"The practice cluster cannot be filled: {error}") from error
 
 
 @asynccontextmanager
@@ -29,14 +41,14 @@ async def practice_cluster(
     Of the shop that comes with KubeChat, only its own people are mapped, so that a stranger meets what a stranger meets. In
     a folder of one's own, everybody named is.
     """
-    sandbox = await Sandbox.start(manifests)
+    sandbox = await _start(manifests)
     try:
-        known = set(sandbox.people) | (set(people) if manifests else set())
+        known = SHOP_PEOPLE | (set(people) if manifests else set())
         for person in sorted(known):
             key = f"terminal/{WORKSPACE}/{person}"
             roles = ["approver"] if person in {*APPROVERS, *approvers} else []
             await identity.add_account(database, key, person, roles)
-            kubeconfig = sandbox.kubeconfig(person)
+            kubeconfig = sandbox.kubeconfig(person, namespace="default" if manifests else "shop")
             await identity.map_user(database, key, CLUSTER, KubeconfigMapping(json.dumps(kubeconfig)), identity=person)
         yield sandbox
     finally:
@@ -50,15 +62,10 @@ def _folder(kubeconfigs: Path | None) -> Path:
 async def serve(manifests: Path | None, port: int, kubeconfigs: Path | None) -> int:
     """Serve until interrupted, with a kubeconfig a person in a folder."""
     folder = _folder(kubeconfigs)
-    sandbox = await Sandbox.start(manifests, port=port)
+    sandbox = await _start(manifests, port=port, kubeconfigs=folder)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for person in (*sandbox.people, "admin"):
-            path = folder / f"{person}.kubeconfig"
-            path.touch(mode=0o600)
-            path.write_text(yaml.safe_dump(sandbox.kubeconfig(person)), encoding="utf-8")
         print(f"Practice cluster at {sandbox.url}; kubeconfigs in {folder}", flush=True)  # noqa: T201
-        print(f"  kubectl --kubeconfig {folder / 'alice.kubeconfig'} get pods -A", flush=True)  # noqa: T201
+        print(f"  kubectl --kubeconfig {folder / 'alice.yaml'} get pods -n shop", flush=True)  # noqa: T201
         stopped = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopped.set)
@@ -70,6 +77,17 @@ async def serve(manifests: Path | None, port: int, kubeconfigs: Path | None) -> 
 
 async def break_served(target: str, fault: str, kubeconfigs: Path | None) -> int:
     """Break something in the cluster that `serve` started."""
-    config = yaml.safe_load((_folder(kubeconfigs) / "admin.kubeconfig").read_text("utf-8"))
-    print(await break_remote(config, target, fault))  # noqa: T201
+    admin = _folder(kubeconfigs) / "admin.yaml"
+    if not admin.exists():
+        raise PracticeUnusable(
+            f"No practice cluster was started here: {admin} is missing. Start one with `kubechat sandbox serve`."
+        )
+    try:
+        print(await break_remote(admin, target, fault))  # noqa: T201
+    except FaultUnknown as error:
+        raise PracticeUnusable(str(error)) from error
+    except aiohttp.ClientError as error:
+        raise PracticeUnusable(
+            f"The practice cluster does not answer: {error}. Start it again with `kubechat sandbox serve`."
+        ) from error
     return 0

@@ -214,6 +214,8 @@ def controller_manager_flags(plane: ControlPlane, folder: Path) -> dict[str, obj
         "cluster-signing-key-file": folder / "authority.key",
         "kube-api-qps": 200,
         "kube-api-burst": 400,
+        # On a busy machine kwok's heartbeats come late, and a pod once marked unready by the node controller stays so.
+        "node-monitor-grace-period": "1h",
     }
 
 
