@@ -4,13 +4,14 @@ Sessions are SQLAlchemy's blocking ones, run in threads: one for SQLite, which h
 """
 
 import asyncio
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import JSON, Column, DateTime, Engine, LargeBinary, TypeDecorator
+from sqlalchemy import DateTime, Engine, LargeBinary, TypeDecorator
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlmodel import Field, Session, SQLModel
 
@@ -44,31 +45,28 @@ def _time() -> Any:
     return Field(sa_type=UtcTime)
 
 
-def _json(default: Callable[[], Any]) -> Any:
-    return Field(default_factory=default, sa_type=JSON)
+def _sealed() -> Any:
+    """Encrypted and bound to its row: it can be neither read nor forged nor moved by who has only the database."""
+    return Field(sa_type=LargeBinary)
 
 
 class AccountRow(SQLModel, table=True):
-    """A chat account. Accounts of one person share `person`, so that nobody counts twice."""
+    """A chat account. `sealed` holds the person behind it and the roles."""
 
     __tablename__ = "account"
 
     user_key: str = Field(primary_key=True)
-    person: str = Field(index=True)
-    roles: list[str] = _json(list)
+    sealed: bytes = _sealed()
 
 
 class AccessRow(SQLModel, table=True):
-    """One account's way into one cluster; `sealed` holds the credentials, encrypted."""
+    """One account's way into one cluster. `sealed` holds the credentials, and who the cluster takes them for."""
 
     __tablename__ = "access"
 
     user_key: str = Field(primary_key=True)
     cluster: str = Field(primary_key=True)
-    kind: str
-    identity: str
-    namespace: str
-    sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    sealed: bytes = _sealed()
 
 
 class ThreadRow(SQLModel, table=True):
@@ -77,7 +75,7 @@ class ThreadRow(SQLModel, table=True):
     __tablename__ = "thread"
 
     thread_key: str = Field(primary_key=True)
-    memory: dict[str, Any] = _json(dict)
+    sealed: bytes = _sealed()
     at: datetime = _time()
 
 
@@ -91,9 +89,10 @@ class SeenRow(SQLModel, table=True):
 
 
 class ApprovalRow(SQLModel, table=True):
-    """A request for agreement. `bound` is the digest of all that was agreed to; `version` grows with every change.
+    """A request for agreement. `version` grows with every change.
 
-    `sealed` holds the commands and the card, encrypted, since a manifest may hold anything.
+    `sealed` holds all that was asked and shown: commands, card, who asked, where, the policy, the bound digest, the times. What
+    stands outside is for finding rows, and for the two things that change: the state, and which process works on it until when.
     """
 
     __tablename__ = "approval"
@@ -101,42 +100,33 @@ class ApprovalRow(SQLModel, table=True):
     id: str = Field(primary_key=True)
     state: str = Field(index=True)
     version: int = 0
-    requester: str
-    person: str
-    identity: str
-    thread: dict[str, str] = _json(dict)
-    cluster: str
-    sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    bound: str
-    policy: dict[str, Any] = _json(dict)
+    requester: str = Field(index=True)
+    sealed: bytes = _sealed()
     requested_at: datetime = _time()
     expires_at: datetime = _time()
-    execution_id: str | None = None
+    worker: str = ""
+    busy_until: datetime | None = Field(default=None, sa_type=UtcTime)
 
 
 class VoteRow(SQLModel, table=True):
-    """One person's word on one request. A person has one."""
+    """One person's word on one request. A person has one; `sealed` says which, and through which account."""
 
     __tablename__ = "vote"
 
     approval_id: str = Field(primary_key=True, foreign_key="approval.id")
     person: str = Field(primary_key=True)
-    user_key: str
-    choice: str
+    sealed: bytes = _sealed()
     at: datetime = _time()
 
 
 class ButtonRow(SQLModel, table=True):
-    """What an opaque button id stands for. `sealed` holds a proposed command (choice, undo), encrypted."""
+    """What an opaque button id stands for: `sealed` says what pressing it means, where, and for whom."""
 
     __tablename__ = "button"
 
     id: str = Field(primary_key=True)
-    role: str
-    thread_key: str
     approval_id: str | None = Field(default=None, index=True)
-    user_key: str | None = None
-    sealed: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    sealed: bytes = _sealed()
     expires_at: datetime = _time()
     used_at: datetime | None = Field(default=None, sa_type=UtcTime)
 
@@ -186,6 +176,14 @@ class Database:
                 return result
 
         return await self._run(run)
+
+    def seal(self, value: Any, *place: str) -> bytes:
+        """A JSON value encrypted, to be opened only in its place (a table's name and the row's key)."""
+        return self.keys.encrypt(json.dumps(value).encode(), json.dumps(place).encode())
+
+    def open_sealed(self, sealed: bytes, *place: str) -> Any:
+        """Undo `seal`. Raises: audit.keys.KeyUnknown, audit.keys.DecryptionRefused."""
+        return json.loads(self.keys.decrypt(sealed, json.dumps(place).encode()))
 
     async def close(self) -> None:
         """Let go of the database."""

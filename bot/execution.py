@@ -1,36 +1,36 @@
-"""Carrying out what was agreed: written down first, then done, then written down how it ended. And what a crash leaves behind."""
+"""Carrying out: written down first, then done, then written down how it ended, then said."""
 
 import hashlib
-import os
-import socket
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
 
 from audit.ledger import AuditUnavailable
-from audit.rows import FINISHED, KUBECHAT, STARTED, UNKNOWN, Actor, AuditRow
-from audit.store import AuditLog
-from bot.approvals import new_id
-from bot.types import Thread, User
+from audit.rows import FINISHED, STARTED, Actor
+from bot import approvals, buttons, replies
+from bot.approvals import Approval
+from bot.buttons import Proposal
+from bot.conversation import Asked, Means, remember
+from bot.database import StoreUnavailable
+from bot.judgement import shown
+from bot.types import Button, Reply, Say
+from bot.worker import instance
 from k8s.access import ClusterAccess
-from k8s.client import ClusterClient, Limits
-from k8s.errors import AnswerBroken, AnswerTooLarge, ClusterError, ClusterTimeout, ClusterUnreachable, PartlyDone, explain
-from k8s.execute import execute
-from k8s.types import Command, ExecutionResult, ObjectRef, Verdict
+from k8s.client import ClusterClient
+from k8s.errors import ApiError, ClusterError, PartlyDone, explain
+from k8s.execute import READERS, execute
+from k8s.types import Command, ExecutionResult, Level, ObjectRef, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """Commands that are to run now, and all that the audit log wants to know about them."""
 
-    user: User
-    thread: Thread
+    asked: Asked
     access: ClusterAccess
-    question: str
     commands: tuple[Command, ...]
     verdict: Verdict
-    translator: str = "typed"
+    translator: str
     approval_id: str | None = None
     approvers: tuple[str, ...] = ()
     expected: tuple[tuple[ObjectRef, ...], ...] = ()
@@ -38,7 +38,7 @@ class Task:
     @property
     def actor(self) -> Actor:
         """Who, for an audit row."""
-        return Actor(self.user.platform, self.user.workspace, self.user.id, self.access.identity)
+        return replace(self.asked.actor, identity=self.access.identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +52,39 @@ class Outcome:
     failure: str = ""
     unknown: bool = False
     recorded: bool = True
-    details: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def state(self) -> approvals.State:
+        """What becomes of a request that was carried out."""
+        return "unknown" if self.unknown else "failed" if self.failure else "done"
 
 
-async def carry_out(audit: AuditLog, client: ClusterClient, task: Task, limits: Limits) -> Outcome:
+async def run(means: Means, client: ClusterClient, task: Task, say: Say, approval: Approval | None = None) -> None:
+    """Carry a task out and say how it ended. `approval` is the request behind it, claimed already.
+
+    Raises: AuditUnavailable when the start could not be recorded; then nothing has run.
+    """
+    try:
+        outcome = await carry_out(means, client, task)
+    except AuditUnavailable:
+        if approval is not None:
+            await approvals.settle(means.database, approval.id, "executing", "failed")
+        raise
+    undo = None
+    try:
+        if approval is not None:
+            approval = await approvals.settle(means.database, approval.id, "executing", outcome.state) or approval
+        undo = await _undo_button(means, task, outcome)
+        await remember(means, task.asked.thread, **memories(task, undo))
+    except StoreUnavailable:  # it has run: that must be said whatever became of the database
+        outcome = replace(outcome, recorded=False)
+    await say(_told(task, outcome, undo, approval))
+
+
+# --- one after the other --------------------------------------------------------------------------------------------------
+
+
+async def carry_out(means: Means, client: ClusterClient, task: Task) -> Outcome:
     """Run the commands in order, up to the first that fails.
 
     Raises: AuditUnavailable when the start of the first command could not be recorded; then nothing has run.
@@ -64,9 +93,9 @@ async def carry_out(audit: AuditLog, client: ClusterClient, task: Task, limits: 
     for number, command in enumerate(task.commands):
         expected = task.expected[number] if task.expected else None
         try:
-            one = await _carry_out_one(audit, client, task, command, expected, limits)
+            one = await _carry_out_one(means, client, task, command, expected)
         except AuditUnavailable:
-            if not outcome.results:
+            if number == 0:
                 raise
             return replace(outcome, failure=f"`{command.text}` was not run: its start could not be recorded.", recorded=False)
         outcome = replace(one, results=outcome.results + one.results, recorded=outcome.recorded and one.recorded)
@@ -76,32 +105,27 @@ async def carry_out(audit: AuditLog, client: ClusterClient, task: Task, limits: 
 
 
 async def _carry_out_one(
-    audit: AuditLog,
-    client: ClusterClient,
-    task: Task,
-    command: Command,
-    expected: tuple[ObjectRef, ...] | None,
-    limits: Limits,
+    means: Means, client: ClusterClient, task: Task, command: Command, expected: tuple[ObjectRef, ...] | None
 ) -> Outcome:
-    execution_id = new_id()
-    ids = {"command_digest": command.digest, "approval_id": task.approval_id, "execution_id": execution_id}
-    await audit.append(STARTED, task.actor, _intent(task, command, limits), **ids)
+    ids = {"command_digest": command.digest, "approval_id": task.approval_id, "execution_id": buttons.new_id()}
+    until = means.clock() + timedelta(seconds=means.limits.seconds + 5)
+    await means.audit.append(STARTED, task.actor, _intent(task, command, until), **ids)
     try:
-        done = await execute(client, command, limits=limits, expected=expected)
-        outcome = Outcome((done,), details=_told(done))
+        done = await execute(client, command, limits=means.limits, expected=expected)
+        outcome, details = Outcome((done,)), _details(done)
     except ClusterError as error:
-        outcome = _failed(error)
+        outcome, details = _failed(command, error)
     try:
-        await audit.append(FINISHED, task.actor, outcome.details, **ids)
+        await means.audit.append(FINISHED, task.actor, details, **ids)
     except AuditUnavailable:
         return replace(outcome, recorded=False)
     return outcome
 
 
-def _intent(task: Task, command: Command, limits: Limits) -> dict[str, object]:
-    until = datetime.now(UTC) + timedelta(seconds=limits.seconds + 5)
+def _intent(task: Task, command: Command, until: datetime) -> dict[str, object]:
+    thread = task.asked.thread
     return {
-        "question": task.question,
+        "question": task.asked.text,
         "translator": task.translator,
         "command": command.text,
         "manifest": command.manifest,
@@ -109,17 +133,17 @@ def _intent(task: Task, command: Command, limits: Limits) -> dict[str, object]:
         "rule": task.verdict.rule,
         "cluster": task.access.cluster,
         "approvers": list(task.approvers),
-        "thread": [task.thread.platform, task.thread.workspace, task.thread.channel, task.thread.root],
+        "thread": [thread.platform, thread.workspace, thread.channel, thread.root],
         "instance": instance(),
         "until": until.isoformat(),
     }
 
 
-def _told(done: ExecutionResult) -> dict[str, object]:
-    shown = "\n".join([done.text, *("\t".join(row) for table in done.tables for row in table.rows)])
+def _details(done: ExecutionResult) -> dict[str, object]:
+    told = "\n".join([done.text, *("\t".join(row) for table in done.tables for row in table.rows)])
     return {
         "outcome": "done",
-        "output_sha256": hashlib.sha256(shown.encode("utf-8", "replace")).hexdigest(),
+        "output_sha256": hashlib.sha256(told.encode("utf-8", "replace")).hexdigest(),
         "rows": sum(len(table.rows) for table in done.tables),
         "changed": [f"{ref.namespace or ''}/{ref} {ref.uid}" for ref in done.changed],
         "truncated": done.truncated,
@@ -127,57 +151,66 @@ def _told(done: ExecutionResult) -> dict[str, object]:
     }
 
 
-def _failed(error: ClusterError) -> Outcome:
+def _failed(command: Command, error: ClusterError) -> tuple[Outcome, dict[str, object]]:
     sentence = explain(error)
-    unknown = bool(getattr(error, "wrote", False)) and isinstance(
-        error, ClusterTimeout | AnswerBroken | AnswerTooLarge | ClusterUnreachable
-    )
+    unknown = _in_doubt(error) and command.verb not in READERS and not command.dry_run
     details: dict[str, object] = {"outcome": "unknown" if unknown else "failed", "error": sentence}
     if isinstance(error, PartlyDone):
         details |= {"outcome": "partly done", "done": list(error.done), "left": error.left}
-    return Outcome(failure=sentence, unknown=unknown, details=details)
+    return Outcome(failure=sentence, unknown=unknown), details
 
 
-# --- what a crash leaves behind -------------------------------------------------------------------------------------------
+def _in_doubt(error: ClusterError) -> bool:
+    """Whether a change may have happened all the same: no whole answer came, or the server failed (5xx) over it."""
+    if isinstance(error, PartlyDone):
+        return _in_doubt(error.cause)
+    if isinstance(error, ApiError):
+        return error.status >= 500
+    return bool(getattr(error, "wrote", False))
 
 
-def instance() -> str:
-    """This process, so that another can tell whether it still lives: host, process id, start time."""
-    return f"{socket.gethostname()}/{os.getpid()}/{_started_at(os.getpid())}"
+# --- afterwards -----------------------------------------------------------------------------------------------------------
 
 
-def _started_at(pid: int) -> str:
-    """The start time of a process in clock ticks since boot (proc_pid_stat(5), field 22); empty where there is no /proc."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
+async def _undo_button(means: Means, task: Task, outcome: Outcome) -> Button | None:
+    """The inverse of the one command, proposed like any other and to anybody in the thread."""
+    if outcome.failure or len(outcome.results) != 1 or outcome.results[0].undo is None:
+        return None
+    done, namespace = outcome.results[0], task.commands[0].namespace
+    inverse = Proposal("Undo", done.undo or "", done.undo_manifest, task.access.cluster, namespace)
+    thread, now = task.asked.thread, means.clock()
+    return (await buttons.propose(means.database, thread, "undo", [inverse], user=None, now=now))[0]
 
 
-def abandoned(row: AuditRow, now: datetime) -> bool:
-    """Whether nobody can still be at work on an execution: its process is gone, or its time is over."""
-    payload = row.payload or {}
-    host, _, process = str(payload.get("instance", "")).partition("/")
-    pid, _, started = process.partition("/")
-    here = host == socket.gethostname() and pid.isdecimal() and bool(started)
-    if here and _started_at(int(pid)) != started:
-        return True
-    try:
-        return now > datetime.fromisoformat(str(payload.get("until")))
-    except ValueError:
-        return True
+def memories(task: Task, undo: Button | None = None) -> dict[str, Any]:
+    """What the thread should know next time. Reading leaves the last undo as it was."""
+    last = task.commands[-1]
+    named = [[target.resource, last.namespace, target.name] for target in last.targets if target.name]
+    news: dict[str, Any] = {"targets": named or None, "namespace": last.namespace, "cluster": last.cluster}
+    return news if task.verdict.level is Level.SAFE else {**news, "undo": undo.id if undo else None}
 
 
-async def mark_unknown(audit: AuditLog, now: datetime) -> Sequence[AuditRow]:
-    """Write down that nobody knows how abandoned executions ended. Returns the rows of their starts."""
-    rows = [row for row in await audit.unfinished() if abandoned(row, now)]
-    for row in rows:
-        await audit.append(
-            UNKNOWN,
-            KUBECHAT,
-            {"started": row.seq, "why": "KubeChat stopped between the start and the end"},
-            command_digest=row.command_digest,
-            approval_id=row.approval_id,
-            execution_id=row.execution_id,
-        )
-    return rows
+def _told(task: Task, outcome: Outcome, undo: Button | None, approval: Approval | None) -> Reply:
+    place: dict[str, Any] = {"card": approval.id, "revision": approval.version} if approval else {}
+    level, commands = task.verdict.level.value, shown(task.commands)
+    if outcome.failure:
+        return replace(replies.failure(_how_it_failed(outcome), commands, level), **place)
+    heading = f"*Done.* Agreed to by {replies.people(task.approvers)}." if task.approvers else ""
+    return replies.result(
+        commands,
+        outcome.results,
+        level=level,
+        who=task.access.identity,
+        undo=undo,
+        recorded=outcome.recorded,
+        heading=heading,
+        **place,
+    )
+
+
+def _how_it_failed(outcome: Outcome) -> str:
+    before = "It is not known whether the change happened: " if outcome.unknown else ""
+    if outcome.results:
+        before = f"Done: {'; '.join(result.text.strip() for result in outcome.results)}. Then: {before}"
+    after = "" if outcome.recorded else " (How it ended could not be written to the audit log.)"
+    return f"{before}{outcome.failure}{after}"

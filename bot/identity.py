@@ -2,18 +2,19 @@
 
 import asyncio
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 
+from audit.keys import DecryptionRefused, KeyUnknown
 from bot.database import AccessRow, AccountRow, Database
 from bot.settings import Settings
 from bot.types import User
 from k8s.access import ClusterAccess, Credentials, ImpersonationCredentials, KubeconfigCredentials, ServiceAccountCredentials
-from k8s.kubeconfig import Kubeconfig, check_kubeconfig
+from k8s.kubeconfig import Kubeconfig, KubeconfigRefused, check_kubeconfig
 
 
 class UnmappedUser(Exception):
@@ -28,6 +29,10 @@ class UnmappedUser(Exception):
 
 class NoBotAccess(Exception):
     """A person is mapped to a service account or by impersonation, and the settings give the bot no way into the cluster."""
+
+
+UNUSABLE = (UnmappedUser, NoBotAccess, KubeconfigRefused, KeyUnknown, DecryptionRefused)
+"""Why `access_for` may have nothing to give."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,37 +71,66 @@ class ImpersonationMapping:
 Mapping = KubeconfigMapping | ServiceAccountMapping | ImpersonationMapping
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One account's way into one cluster, without the credentials. `identity` is who the cluster takes the account for."""
+
+    user_key: str
+    cluster: str
+    kind: str
+    identity: str
+    namespace: str
+
+
+# --- accounts -------------------------------------------------------------------------------------------------------------
+
+
 async def account_of(database: Database, user_key: str) -> Account:
     """The account; one that nobody has written down is a person of its own without roles."""
     row = await database.read(lambda session: session.get(AccountRow, user_key))
-    return Account(user_key, row.person, frozenset(row.roles)) if row else Account(user_key, user_key, frozenset())
-
-
-async def persons_with_identity(database: Database, cluster: str, identity: str) -> frozenset[str]:
-    """All persons who reach the cluster as `identity`: different accounts, but the same hands."""
-
-    def find(session: Session) -> frozenset[str]:
-        keys = session.exec(select(AccessRow.user_key).where(AccessRow.cluster == cluster, AccessRow.identity == identity)).all()
-        accounts = session.exec(select(AccountRow).where(col(AccountRow.user_key).in_(keys))).all()
-        known = {row.user_key: row.person for row in accounts}
-        return frozenset(known.get(key, key) for key in keys)
-
-    return await database.read(find)
+    return _account(database, row) if row else Account(user_key, user_key, frozenset())
 
 
 async def add_account(
     database: Database, user_key: str, person: str | None = None, roles: Iterable[str] | None = None
 ) -> Account:
-    """Write an account down, or change what is given; roles given take the place of those before."""
+    """Write an account down, or change what is given; roles given take the place of those before.
+
+    A person written as before but for case or spaces is the person from before, so that nobody counts twice by a slip.
+    """
 
     def save(session: Session) -> Account:
-        row = session.get(AccountRow, user_key) or AccountRow(user_key=user_key, person=person or user_key)
-        row.person = person or row.person
-        row.roles = row.roles if roles is None else sorted(set(roles))
-        session.merge(row)
-        return Account(user_key, row.person, frozenset(row.roles))
+        known = [_account(database, row) for row in session.exec(select(AccountRow)).all()]
+        spelt = {_folded(name): name for each in known for name in (each.user_key, each.person)}
+        before = next((each for each in known if each.user_key == user_key), Account(user_key, user_key, frozenset()))
+        account = Account(
+            user_key,
+            spelt.get(_folded(person), person) if person else before.person,
+            before.roles if roles is None else frozenset(roles),
+        )
+        sealed = database.seal({"person": account.person, "roles": sorted(account.roles)}, "account", user_key)
+        session.merge(AccountRow(user_key=user_key, sealed=sealed))
+        return account
 
     return await database.write(save)
+
+
+def _folded(person: str) -> str:
+    return " ".join(person.split()).casefold()
+
+
+def _account(database: Database, row: AccountRow) -> Account:
+    data = database.open_sealed(row.sealed, "account", row.user_key)
+    return Account(row.user_key, data["person"], frozenset(data["roles"]))
+
+
+async def persons_with_identity(database: Database, cluster: str, identity: str) -> frozenset[str]:
+    """All persons who reach the cluster as `identity`: different accounts, but the same hands."""
+    found = await list_access(database)
+    return frozenset(account.person for account, way in found if way and (way.cluster, way.identity) == (cluster, identity))
+
+
+# --- access ---------------------------------------------------------------------------------------------------------------
 
 
 async def map_user(
@@ -115,14 +149,13 @@ async def map_user(
     Raises: k8s.kubeconfig.KubeconfigRefused when the kubeconfig holds what must not be in one.
     """
     presumed, default_namespace = _checked(mapping)
-    row = AccessRow(
-        user_key=user_key,
-        cluster=cluster,
-        kind=type(mapping).__name__.removesuffix("Mapping").lower(),
-        identity=identity or presumed,
-        namespace=namespace or default_namespace,
-        sealed=database.keys.encrypt(_seal(mapping), _bound_to(user_key, cluster)),
-    )
+    kept = {
+        "kind": type(mapping).__name__.removesuffix("Mapping").lower(),
+        "identity": identity or presumed,
+        "namespace": namespace or default_namespace,
+        "fields": {name: getattr(mapping, name) for name in mapping.__slots__},
+    }
+    row = AccessRow(user_key=user_key, cluster=cluster, sealed=database.seal(kept, "access", user_key, cluster))
     await database.write(lambda session: session.merge(row))
 
 
@@ -130,8 +163,7 @@ async def unmap_user(database: Database, user_key: str, cluster: str | None) -> 
     """Take access away, from one cluster or all of them; the account and its roles go with the last. How many went."""
 
     def remove(session: Session) -> int:
-        query = select(AccessRow).where(AccessRow.user_key == user_key)
-        rows = session.exec(query).all()
+        rows = session.exec(select(AccessRow).where(AccessRow.user_key == user_key)).all()
         gone = [row for row in rows if cluster in (None, row.cluster)]
         for row in gone:
             session.delete(row)
@@ -144,19 +176,21 @@ async def unmap_user(database: Database, user_key: str, cluster: str | None) -> 
     return await database.write(remove)
 
 
-async def list_access(database: Database, user_key: str | None = None) -> list[tuple[Account, AccessRow | None]]:
-    """Accounts with their ways in; an account without any stands once with None. No credentials are opened."""
+async def list_access(database: Database, user_key: str | None = None) -> list[tuple[Account, Access | None]]:
+    """Accounts with their ways in; an account without any stands once with None."""
 
-    def find(session: Session) -> list[tuple[Account, AccessRow | None]]:
-        accounts = {
-            row.user_key: Account(row.user_key, row.person, frozenset(row.roles)) for row in session.exec(select(AccountRow))
-        }
-        rows = session.exec(select(AccessRow).order_by(AccessRow.user_key, AccessRow.cluster)).all()
-        found: list[tuple[Account, AccessRow | None]] = [
-            (accounts.get(row.user_key, Account(row.user_key, row.user_key, frozenset())), row) for row in rows
+    def find(session: Session) -> list[tuple[Account, Access | None]]:
+        accounts, ways = select(AccountRow), select(AccessRow).order_by(AccessRow.user_key, AccessRow.cluster)
+        if user_key is not None:
+            accounts = accounts.where(AccountRow.user_key == user_key)
+            ways = ways.where(AccessRow.user_key == user_key)
+        known = {row.user_key: _account(database, row) for row in session.exec(accounts)}
+        found: list[tuple[Account, Access | None]] = [
+            (known.get(row.user_key, Account(row.user_key, row.user_key, frozenset())), _opened(database, row)[0])
+            for row in session.exec(ways)
         ]
-        found += [(account, None) for key, account in accounts.items() if key not in {row.user_key for row in rows}]
-        return [pair for pair in found if user_key in (None, pair[0].user_key)]
+        mapped = {account.user_key for account, _ in found}
+        return found + [(account, None) for key, account in known.items() if key not in mapped]
 
     return await database.read(find)
 
@@ -168,15 +202,16 @@ async def access_for(database: Database, settings: Settings, user: User, cluster
 
     Raises: UnmappedUser; NoBotAccess; audit.keys.KeyUnknown or DecryptionRefused when what is stored cannot be opened.
     """
-    rows = [row for _, row in await list_access(database, user.key) if row is not None]
-    clusters = tuple(row.cluster for row in rows)
-    wanted = cluster or (clusters[0] if len(clusters) == 1 else settings.default_cluster)
-    row = next((row for row in rows if row.cluster == wanted), None)
-    if row is None:
-        raise UnmappedUser(user.key, wanted, clusters)
-    mapping = _open(row.kind, database.keys.decrypt(row.sealed, _bound_to(user.key, row.cluster)))
-    credentials = await _credentials(settings, row.cluster, mapping)
-    return ClusterAccess(row.cluster, row.identity, credentials, row.namespace)
+
+    def find(session: Session) -> list[AccessRow]:
+        return list(session.exec(select(AccessRow).where(AccessRow.user_key == user.key).order_by(AccessRow.cluster)).all())
+
+    rows = {row.cluster: row for row in await database.read(find)}
+    wanted = cluster or (next(iter(rows)) if len(rows) == 1 else settings.default_cluster)
+    if wanted not in rows:
+        raise UnmappedUser(user.key, wanted, tuple(rows))
+    way, mapping = _opened(database, rows[wanted])
+    return ClusterAccess(wanted, way.identity, await _credentials(settings, wanted, mapping), way.namespace)
 
 
 async def access_of(settings: Settings, cluster: str, mapping: Mapping) -> ClusterAccess:
@@ -225,18 +260,14 @@ def _checked(mapping: Mapping) -> tuple[str, str]:
     return mapping.user, "default"
 
 
-def _bound_to(user_key: str, cluster: str) -> bytes:
-    """Sealed credentials open only in their own row."""
-    return json.dumps(["access", user_key, cluster]).encode()
+def _opened(database: Database, row: AccessRow) -> tuple[Access, Mapping]:
+    """What is sealed opens only in its own row."""
+    kept = database.open_sealed(row.sealed, "access", row.user_key, row.cluster)
+    access = Access(row.user_key, row.cluster, kept["kind"], kept["identity"], kept["namespace"])
+    return access, _mapping(kept["kind"], kept["fields"])
 
 
-def _seal(mapping: Mapping) -> bytes:
-    fields = {name: getattr(mapping, name) for name in mapping.__slots__}
-    return json.dumps(fields).encode()
-
-
-def _open(kind: str, data: bytes) -> Mapping:
-    fields = json.loads(data)
+def _mapping(kind: str, fields: dict[str, Any]) -> Mapping:
     if kind == "kubeconfig":
         return KubeconfigMapping(**fields)
     if kind == "serviceaccount":
