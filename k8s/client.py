@@ -268,8 +268,6 @@ class ClusterClient:
             case aiohttp.ClientConnectorError():
                 return ClusterUnreachable(self.cluster, error.os_error.strerror or "no connection")
             case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | OSError():
-                if wrote:
-                    return AnswerBroken(self.cluster, "the connection broke before an answer came", wrote)
                 return ClusterUnreachable(self.cluster, "the connection broke before an answer came")
             case _:
                 return AnswerBroken(self.cluster, str(error) or "it is not HTTP as expected", wrote)
@@ -284,7 +282,8 @@ def api_error(status: int, reason: str, data: bytes, retry_after: float | None =
     if not isinstance(answer, dict) or answer.get("kind") != "Status":
         text = clean_line(data[:300].decode("utf-8", "replace")).strip()
         return ApiError(status, reason, text or reason, {}, retry_after)
-    details = answer.get("details") if isinstance(answer.get("details"), dict) else {}
+    details = answer.get("details")
+    details = details if isinstance(details, dict) else {}
     return ApiError(status, str(answer.get("reason") or reason), str(answer.get("message") or ""), details, retry_after)
 
 
@@ -311,8 +310,16 @@ def open_transport(endpoint: Endpoint, *, connections: int, trust_env: bool = Fa
     if endpoint.client_certificate:
         _load_client_certificate(rest, endpoint)
 
-    async def refuse_redirect(request: "aiohttp.ClientRequest", handler: "aiohttp.ClientHandlerType") -> "aiohttp.ClientResponse":
-        response = await handler(request)
+    async def once_and_here(request: "aiohttp.ClientRequest", handler: "aiohttp.ClientHandlerType") -> "aiohttp.ClientResponse":
+        try:
+            response = await handler(request)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            if request.method == "GET":
+                raise
+            # aiohttp sends a DELETE once more when a kept-alive connection dies under it; a change is never sent twice.
+            raise aiohttp.ClientPayloadError("the connection broke before an answer came") from error
         if 300 <= response.status < 400:
             response.close()
             raise aiohttp.ClientPayloadError("it points to another address, which is not followed")
@@ -324,7 +331,7 @@ def open_transport(endpoint: Endpoint, *, connections: int, trust_env: bool = Fa
             "connector": connector,
             "trust_env": trust_env,
             "cookie_jar": aiohttp.DummyCookieJar(),
-            "middlewares": (refuse_redirect,),
+            "middlewares": (once_and_here,),
         }
         return rest
 

@@ -278,8 +278,10 @@ apps: replicasets/scale replicasets/status statefulsets statefulsets/scale state
 autoscaling: horizontalpodautoscalers horizontalpodautoscalers/status
 batch: cronjobs cronjobs/status jobs jobs/status
 discovery.k8s.io: endpointslices
+events.k8s.io: events
 networking.k8s.io: ingresses ingresses/status networkpolicies
 policy: poddisruptionbudgets poddisruptionbudgets/status
+resource.k8s.io: resourceclaims resourceclaims/status resourceclaimtemplates
 metrics.k8s.io: pods nodes
 """
 _EDIT = """
@@ -289,8 +291,10 @@ apps: daemonsets deployments deployments/rollback deployments/scale replicasets 
 autoscaling: horizontalpodautoscalers
 batch: cronjobs jobs
 coordination.k8s.io: leases
+events.k8s.io: events
 networking.k8s.io: ingresses networkpolicies
 policy: poddisruptionbudgets
+resource.k8s.io: resourceclaims resourceclaimtemplates
 """
 _ADMIN = """
 authorization.k8s.io: localsubjectaccessreviews

@@ -20,6 +20,7 @@ from k8s.grammar import parse
 from k8s.kubeconfig import check_kubeconfig
 from k8s.preview import preview
 from k8s.render import columns_text
+from k8s.sandbox import Sandbox
 from k8s.types import Command, ExecutionResult, Preview
 
 SECRET_VALUE = "hunter2-never-shown"
@@ -53,6 +54,20 @@ SHOP: tuple[dict[str, Any], ...] = (
     {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "stringData": {"password": SECRET_VALUE}},
 )
 """What a fresh namespace holds."""
+
+
+PRACTICE = """
+{apiVersion: v1, kind: Node, metadata: {name: practice-1}, status: {capacity: {cpu: 8, memory: 32Gi, pods: 200}}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: practice-2}, status: {capacity: {cpu: 8, memory: 32Gi, pods: 200}}}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: nobody-views}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: view}
+subjects: [{apiGroup: rbac.authorization.k8s.io, kind: Group, name: nobody}]
+"""
+"""The practice cluster of the tests: without a binding of any kind it would make everybody an administrator."""
 
 
 @dataclass(slots=True)
@@ -162,15 +177,13 @@ def command(line: str, manifest: str | None = None) -> Command:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session", params=["practice", "real"])
-async def cluster(request: pytest.FixtureRequest) -> AsyncIterator[LiveCluster]:
+async def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LiveCluster]:
     """The practice cluster, then the real control plane."""
     async with AsyncExitStack() as stack:
         if request.param == "practice":
-            try:
-                from k8s.sandbox import Sandbox
-            except ImportError:
-                pytest.skip("no practice cluster yet")
-            sandbox = await stack.enter_async_context(await Sandbox.start())
+            folder = tmp_path_factory.mktemp("practice")
+            (folder / "cluster.yaml").write_text(PRACTICE)
+            sandbox = await stack.enter_async_context(await Sandbox.start(folder))
             live = LiveCluster("practice", lambda person: _text(sandbox.kubeconfig(person)), stack)
         else:
             plane = request.getfixturevalue("workloads")
