@@ -59,6 +59,7 @@ class Admission:
             self._tolerations(obj["spec"])
             self._priority(obj)
             self._limit_ranges(obj)
+            obj.setdefault("status", {})["qosClass"] = qos_class(obj["spec"])
         elif kind.id == "persistentvolumeclaims":
             self._storage_class(obj)
         elif kind.id == "services":
@@ -177,7 +178,7 @@ class Admission:
             spec["clusterIP"] = self._address()
         spec["clusterIPs"] = spec.get("clusterIPs") or [spec["clusterIP"]]
         if spec.get("type") in ("NodePort", "LoadBalancer"):
-            self._node_ports(spec)
+            self._node_ports(spec, obj["metadata"]["name"])
 
     def _address(self) -> str:
         taken = {one["spec"].get("clusterIP") for one in self._store.each("services")}
@@ -188,11 +189,16 @@ class Admission:
             if address not in taken:
                 return address
 
-    def _node_ports(self, spec: Json) -> None:
+    def _node_ports(self, spec: Json, name: str) -> None:
         listed = [port for one in self._store.each("services") for port in one["spec"].get("ports") or ()]
         taken = {port.get("nodePort") for port in listed}
-        for port in spec.get("ports") or ():
-            if not port.get("nodePort"):
+        for place, port in enumerate(spec.get("ports") or ()):
+            wanted = port.get("nodePort")
+            if wanted and wanted not in NODE_PORTS:
+                fault = "provided port is not in the valid range. The range of valid ports is 30000-32767"
+                cause = errors.invalid(f"spec.ports[{place}].nodePort", wanted, fault)
+                raise errors.invalid_object("Service", "", name, [cause])
+            if not wanted:
                 start = secrets.randbelow(len(NODE_PORTS))
                 free = (NODE_PORTS[(start + step) % len(NODE_PORTS)] for step in range(len(NODE_PORTS)))
                 port["nodePort"] = next(one for one in free if one not in taken)
@@ -252,6 +258,20 @@ class Admission:
                     if name in total:
                         total[name] += amount
         return total
+
+
+def qos_class(spec: Json) -> str:
+    """Guaranteed, Burstable or BestEffort, from what the containers ask for and may use."""
+    listed = [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]
+    asks = [(one.get("resources") or {}) for one in listed]
+    if not any((one.get("requests") or one.get("limits")) for one in asks):
+        return "BestEffort"
+    for one in asks:
+        limits, requests = one.get("limits") or {}, one.get("requests") or {}
+        for name in ("cpu", "memory"):
+            if name not in limits or requests.get(name, limits[name]) != limits[name]:
+                return "Burstable"
+    return "Guaranteed"
 
 
 def _mount_token(spec: Json) -> None:

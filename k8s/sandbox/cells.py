@@ -491,6 +491,16 @@ def priority_level(obj: Json) -> Cells:
     return [_name(obj), _spec(obj, "type"), limited.get("nominalConcurrencyShares", NONE), *fields, _age(obj)]
 
 
+def api_service(obj: Json) -> Cells:
+    service = _spec(obj, "service")
+    shown = f"{service.get('namespace')}/{service.get('name')}" if service else "Local"
+    available = next((one for one in _status(obj, "conditions") or () if one["type"] == "Available"), None)
+    state = "Unknown" if available is None else available["status"]
+    if available and state != "True":
+        state += f" ({available.get('reason', '')})"
+    return [_name(obj), shown, state, _age(obj)]
+
+
 def _simple(*fields: str, age: bool = True) -> Callable[[Json], Cells]:
     """Name, the values at dotted paths, age."""
 
@@ -564,10 +574,7 @@ PRINTERS: dict[str, tuple[str, Callable[[Json], Cells]]] = {
         "RequiresRepublish:boolean Modes Age",
         csi_driver,
     ),
-    "csistoragecapacities.storage.k8s.io": (
-        "Name StorageClassName Capacity",
-        _simple("storageClassName", "capacity", age=False),
-    ),
+    "apiservices.apiregistration.k8s.io": ("Name Service Available Age", api_service),
     "events": (
         "Last_Seen Type Reason Object Subobject* Source* Message First_Seen* Count* Name*::name",
         event,

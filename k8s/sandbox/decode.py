@@ -22,6 +22,10 @@ class BodyMalformed(ValueError):
     """The body is neither JSON nor YAML for one object."""
 
 
+class Base64Malformed(ValueError):
+    """A field of bytes is not base64."""
+
+
 class _Loader(yaml.CSafeLoader):
     """YAML as Kubernetes reads it: timestamps stay text, and sexagesimal numbers too."""
 
@@ -46,31 +50,49 @@ def read_body(body: bytes, media_type: str, repeated: list[str]) -> Any:
         try:
             documents = yaml_documents(body)
         except yaml.YAMLError as bad:
-            raise BodyMalformed(f"error converting YAML to JSON: {bad}") from bad
+            mark = getattr(bad, "problem_mark", None)
+            line = f"line {mark.line}: " if mark else ""
+            raise BodyMalformed(f"yaml: {line}{getattr(bad, 'problem', bad)}") from bad
         return documents[0] if documents else None
 
+    again: list[tuple[Json, str]] = []
+
     def pairs(found: list[tuple[str, Any]]) -> Json:
-        names = [name for name, _ in found]
-        if len(set(names)) != len(names):
-            repeated.extend(dict.fromkeys(name for name in names if names.count(name) > 1))
-        return dict(found)
+        made = dict(found)
+        if len(made) != len(found):
+            names = [name for name, _ in found]
+            again.extend((made, name) for name in dict.fromkeys(names) if names.count(name) > 1)
+        return made
 
     try:
-        return json.loads(body, object_pairs_hook=pairs)
+        value = json.loads(body, object_pairs_hook=pairs)
+        repeated += [path for owner, name in again for path in _paths_to(value, owner, name)]
+        return value
     except (ValueError, RecursionError) as bad:
         raise BodyMalformed(_json_fault(body, bad)) from bad
+
+
+def _paths_to(value: Any, owner: Json, name: str, at: str = "") -> list[str]:
+    """The path of an object's field within a value."""
+    if value is owner:
+        return [f"{at}.{name}".lstrip(".")]
+    if isinstance(value, dict):
+        return [path for key, inner in value.items() for path in _paths_to(inner, owner, name, f"{at}.{key}")]
+    if isinstance(value, list):
+        return [path for place, inner in enumerate(value) for path in _paths_to(inner, owner, name, f"{at}[{place}]")]
+    return []
 
 
 def _json_fault(body: bytes, bad: Exception) -> str:
     at = getattr(bad, "pos", 0)
     text = body.decode("utf-8", "replace")
     if at >= len(text):
-        return "unexpected end of JSON input" if text else "unexpected EOF"
+        return "unexpected end of JSON input"
     where = "looking for beginning of object key string" if "property name" in str(bad) else "looking for beginning of value"
     return f"invalid character {text[at]!r} {where}"
 
 
-_FOUND = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+FOUND = {dict: "object", list: "array", str: "string", bool: "bool", int: "number", float: "number"}
 GO_TYPES = {"string": "string", "boolean": "bool", "int32": "int32", "int64": "int64", "double": "float64"}
 
 
@@ -126,19 +148,21 @@ class _Reader:
     def __init__(self, kind: str, prune: bool) -> None:
         self.kind, self.prune = kind, prune
         self.unknown: list[str] = []
+        self.owner = kind  # the struct that the value being read is a field of
 
     def read(self, value: Any, field: Field, path: str) -> Any:
         if value is None or (field.type == "any" and field.shape == "scalar"):
             return value
         return _SHAPES[field.shape](self, value, field, path)
 
-    def mismatch(self, value: Any, go_type: str, path: str) -> ApiRefused:
-        found = _FOUND[type(value)]
+    def mismatch(self, value: Any, go_type: str, path: str, owner: str = "") -> ApiRefused:
+        path = re.sub(r"\[\d+\]", "", path)
+        found = FOUND[type(value)]
         if isinstance(value, float) and go_type not in ("string", "bool"):
             found = f"number {value}"
         return bad_request(
             f'{self.kind} in version "{{version}}" cannot be handled as a {self.kind}: json: cannot unmarshal '
-            f"{found} into Go struct field {{owner}}{path} of type {go_type}"
+            f"{found} into Go struct field {owner or self.owner}.{path} of type {go_type}"
         )
 
     def struct(self, value: Any, field: Field, path: str) -> Any:
@@ -158,6 +182,7 @@ class _Reader:
                 else:
                     self.unknown.append(below)
                 continue
+            self.owner = _go_name(field).rpartition(".")[2] or self.kind
             read = self.read(inner, found, below)
             if field.inline is not None or not _left_out(name, read, found):
                 out[name] = read
@@ -167,7 +192,8 @@ class _Reader:
         if not isinstance(value, dict):
             raise self.mismatch(value, f"map[string]{_go_name(field)}", path)
         inner = field.items or field
-        return {name: self.read(one, inner, f"{path}.{name}") for name, one in value.items()}
+        simple = inner.shape == "scalar"
+        return {name: self.read(one, inner, path if simple else f"{path}.{name}") for name, one in value.items()}
 
     def listing(self, value: Any, field: Field, path: str) -> Any:
         if not isinstance(value, list):
@@ -179,7 +205,7 @@ class _Reader:
         check = _SCALARS[field.type]
         try:
             fits, out = check(value)
-        except QuantityMalformed as bad:
+        except (QuantityMalformed, Base64Malformed) as bad:
             raise bad_request(f'{self.kind} in version "{{version}}" cannot be handled as a {self.kind}: {bad}') from bad
         except ValueError as bad:
             raise bad_request(
@@ -219,9 +245,23 @@ def _time(value: Any) -> tuple[bool, Any]:
     return isinstance(value, str), value
 
 
+_ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
+
+
+def _base64(value: Any) -> tuple[bool, Any]:
+    if isinstance(value, str):
+        text = value.replace("\n", "").replace("\r", "")
+        bare = text.rstrip("=") if len(text) % 4 == 0 else text
+        bad = next((at for at, one in enumerate(bare) if one not in _ALPHABET), len(text) if len(text) % 4 else None)
+        if bad is not None:
+            raise Base64Malformed(f"illegal base64 data at input byte {bad}")
+        return True, text
+    return False, value
+
+
 _SCALARS: dict[str, Callable[[Any], tuple[bool, Any]]] = {
     "string": lambda value: (isinstance(value, str), value),
-    "bytes": lambda value: (isinstance(value, str), value),
+    "bytes": _base64,
     "boolean": lambda value: (isinstance(value, bool), value),
     "int32": _int,
     "int64": _int,
@@ -246,5 +286,5 @@ def typed(obj: Json, field: Field, kind: str, version: str) -> tuple[Json, list[
     try:
         return reader.read(obj, field, ""), [f'unknown field "{path}"' for path in sorted(reader.unknown)]
     except ApiRefused as bad:
-        text = bad.message.replace("{version}", version).replace("{owner}", f"{kind}.")
+        text = bad.message.replace("{version}", version)
         raise bad_request(text) from bad

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +20,8 @@ VALUES: dict[str, Json] = {
         "terminationGracePeriodSeconds": 30,
         "schedulerName": "default-scheduler",
     },
+    "core.v1.PodTemplateSpec": {"metadata": {}, "spec": {}},
+    "batch.v1.JobTemplateSpec": {"metadata": {}, "spec": {}},
     "core.v1.Container": {
         "resources": {},
         "terminationMessagePath": "/dev/termination-log",
@@ -39,18 +42,27 @@ VALUES: dict[str, Json] = {
     "core.v1.ServicePort": {"protocol": "TCP"},
     "core.v1.EndpointPort": {"protocol": "TCP"},
     "core.v1.Secret": {"type": "Opaque"},
+    "core.v1.Pod": {"spec": {}},
+    "batch.v1.Job": {"spec": {}},
+    "batch.v1.JobSpec": {"template": {}},
+    "batch.v1.CronJob": {"spec": {}},
     "core.v1.PersistentVolumeSpec": {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"},
     "core.v1.PersistentVolumeClaimSpec": {"volumeMode": "Filesystem", "resources": {}},
     "core.v1.ReplicationControllerSpec": {"replicas": 1},
+    "apps.v1.Deployment": {"spec": {}},
     "apps.v1.DeploymentSpec": {
+        "template": {},
         "replicas": 1,
         "strategy": {},
         "revisionHistoryLimit": 10,
         "progressDeadlineSeconds": 600,
     },
     "apps.v1.DeploymentStrategy": {"type": "RollingUpdate"},
-    "apps.v1.ReplicaSetSpec": {"replicas": 1},
+    "apps.v1.ReplicaSet": {"spec": {}},
+    "apps.v1.ReplicaSetSpec": {"replicas": 1, "template": {}},
+    "apps.v1.StatefulSet": {"spec": {}},
     "apps.v1.StatefulSetSpec": {
+        "template": {},
         "replicas": 1,
         "podManagementPolicy": "OrderedReady",
         "updateStrategy": {},
@@ -59,7 +71,8 @@ VALUES: dict[str, Json] = {
     },
     "apps.v1.StatefulSetUpdateStrategy": {"type": "RollingUpdate"},
     "apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
-    "apps.v1.DaemonSetSpec": {"updateStrategy": {}, "revisionHistoryLimit": 10},
+    "apps.v1.DaemonSet": {"spec": {}},
+    "apps.v1.DaemonSetSpec": {"template": {}, "updateStrategy": {}, "revisionHistoryLimit": 10},
     "apps.v1.DaemonSetUpdateStrategy": {"type": "RollingUpdate"},
     "batch.v1.CronJobSpec": {
         "concurrencyPolicy": "Allow",
@@ -177,6 +190,23 @@ def _job(job: Json) -> None:
         job["metadata"]["labels"] = dict(labels)
 
 
+def _secret(secret: Json) -> None:
+    plain = secret.pop("stringData", None)
+    if plain:
+        coded = {key: base64.b64encode(value.encode()).decode() for key, value in plain.items()}
+        secret["data"] = {**(secret.get("data") or {}), **coded}
+
+
+def _volume(volume: Json) -> None:
+    if set(volume) <= {"name"}:
+        volume["emptyDir"] = {}
+
+
+def _daemon(daemon: Json) -> None:
+    notes = daemon.setdefault("metadata", {}).setdefault("annotations", {})
+    notes.setdefault("deprecated.daemonset.template.generation", "1")
+
+
 def _replicas_labels(obj: Json) -> None:
     """ReplicationControllers take their labels and selector from the template."""
     template = (obj.get("spec") or {}).get("template") or {}
@@ -239,6 +269,9 @@ RULES: dict[str, Callable[[Json], None]] = {
     "core.v1.Container": _container,
     "core.v1.PodSpec": _pod_spec,
     "core.v1.Pod": _pod,
+    "core.v1.Secret": _secret,
+    "core.v1.Volume": _volume,
+    "apps.v1.DaemonSet": _daemon,
     "core.v1.Service": _service,
     "core.v1.ReplicationController": _replicas_labels,
     "core.v1.LimitRangeItem": _limits,

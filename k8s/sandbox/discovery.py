@@ -55,7 +55,8 @@ def resource_list(kinds: Kinds, group_name: str, version: str) -> Json | None:
         return None
     rows = [row for kind in served for row in _rows(kind)]
     group_version = f"{group_name}/{version}" if group_name else version
-    return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": rows}
+    head = {"kind": "APIResourceList", "apiVersion": "v1"} if group_name else {"kind": "APIResourceList"}
+    return {**head, "groupVersion": group_version, "resources": rows}
 
 
 def _rows(kind: Kind) -> Iterable[Json]:

@@ -21,9 +21,8 @@ from k8s.sandbox import decode, defaults, rbac, units, validate
 from k8s.sandbox.controllers import Loop
 from k8s.sandbox.errors import ApiRefused, Json
 from k8s.sandbox.kinds import Kind
-from k8s.sandbox.objects import GENERATIONS, Objects, random_suffix
+from k8s.sandbox.objects import GENERATIONS, Objects, own_selector, random_suffix
 from k8s.sandbox.people import PRACTICE, People
-from k8s.sandbox.workloads import complete_job
 
 SUFFIXES = (".yaml", ".yml", ".json")
 AGE = "kubechat.dev/age"  # annotation: how long ago the object was made, such as 3d or 2h30m
@@ -218,7 +217,7 @@ class Loader:
             admission.change(kind, obj)
             admission.allot(kind, obj)
         elif kind.id == "jobs.batch" and not obj["spec"].get("selector"):
-            complete_job(obj)
+            own_selector(obj)
         elif kind.id == "nodes" and not (given or {}).get("conditions"):
             obj["status"] = {**node_status(obj["metadata"]["name"], self._next()), **(given or {})}
             labels = obj["metadata"].setdefault("labels", {})

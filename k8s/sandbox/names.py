@@ -7,14 +7,13 @@ from collections.abc import Callable
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
-_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE = f"({_QUALIFIED})?"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
 
 
 def _regex_fault(text: str, pattern: str, *examples: str) -> str:
-    shown = ", or ".join(f"'{one}', " for one in examples)[:-2] if examples else ""
+    shown = ",  or ".join(f"'{one}'" for one in examples)
     return f"{text} (e.g. {shown}, regex used for validation is '{pattern}')"
 
 
@@ -26,10 +25,6 @@ LABEL_FAULT = _regex_fault(
 SUBDOMAIN_FAULT = _regex_fault(
     f"a lowercase RFC 1123 subdomain {_CHARACTERS}, '-' or '.', and must start and end with an alphanumeric character",
     _SUBDOMAIN, "example.com",
-)  # fmt: skip
-_1035_FAULT = _regex_fault(
-    f"a DNS-1035 label {_CHARACTERS} or '-', start with an alphabetic character, and end with an alphanumeric character",
-    _1035, "my-name", "abc-123",
 )  # fmt: skip
 _QUALIFIED_FAULT = _regex_fault(
     "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character",
@@ -46,21 +41,18 @@ _CONFIG_FAULT = _regex_fault(
 )  # fmt: skip
 
 
-def _check(value: str, pattern: str, limit: int, fault: str) -> list[str]:
-    found = [] if len(value) <= limit else [f"must be no more than {limit} bytes"]
+def _check(value: str, pattern: str, limit: int, fault: str, unit: str = "bytes") -> list[str]:
+    found = [] if len(value) <= limit else [f"must be no more than {limit} {unit}"]
     return found if re.fullmatch(pattern, value) else [*found, fault]
 
 
 def label(value: str) -> list[str]:
-    return _check(value, _LABEL, 63, LABEL_FAULT)
+    dotted = "." in value and re.fullmatch(_SUBDOMAIN, value)
+    return _check(value, _LABEL, 63, "must not contain dots" if dotted else LABEL_FAULT)
 
 
 def subdomain(value: str) -> list[str]:
-    return _check(value, _SUBDOMAIN, 253, SUBDOMAIN_FAULT)
-
-
-def label_1035(value: str) -> list[str]:
-    return _check(value, _1035, 63, _1035_FAULT)
+    return _check(value, _SUBDOMAIN, 253, SUBDOMAIN_FAULT, "characters")
 
 
 def path_segment(value: str) -> list[str]:
@@ -74,7 +66,7 @@ def qualified_name(value: str) -> list[str]:
     """A label's or annotation's key."""
     prefix, slash, name = value.rpartition("/")
     if "/" in prefix:
-        return [f"a qualified name {_QUALIFIED_FAULT} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
+        return [f"a valid label key {_QUALIFIED_FAULT} with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"]
     if slash and not prefix:
         return ["prefix part must be non-empty"]
     faults = [f"prefix part {one}" for one in subdomain(prefix)] if slash else []
@@ -94,7 +86,7 @@ def config_key(value: str) -> list[str]:
 # resource id → what its names may be, where not a subdomain
 RULES: dict[str, Callable[[str], list[str]]] = {
     "namespaces": label,
-    "services": label_1035,
+    "services": label,
     "roles.rbac.authorization.k8s.io": path_segment,
     "clusterroles.rbac.authorization.k8s.io": path_segment,
     "rolebindings.rbac.authorization.k8s.io": path_segment,

@@ -148,6 +148,8 @@ class Objects:
         meta["uid"] = str(uuid.uuid4())
         meta["creationTimestamp"] = units.stamp()
         meta.pop("generation", None)
+        if kind.id == "jobs.batch" and not (obj.get("spec") or {}).get("manualSelector"):
+            own_selector(obj)
         if kind.id in GENERATIONS or kind.crd is not None:
             meta["generation"] = 1
         if not kind.namespaced:
@@ -198,9 +200,6 @@ class Objects:
 
     def _check_version(self, kind: Kind, obj: Json, old: Json) -> None:
         meta, was = obj["metadata"], old["metadata"]
-        if meta.get("uid") and meta["uid"] != was["uid"]:
-            why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {was['uid']}"
-            raise errors.conflict(kind.resource, kind.group, meta["name"], why)
         if meta.get("resourceVersion") and meta["resourceVersion"] != was["resourceVersion"]:
             raise errors.conflict(kind.resource, kind.group, meta["name"])
         if not meta.get("resourceVersion") and kind.crd is not None:
@@ -210,7 +209,9 @@ class Objects:
     def _carry_over(self, kind: Kind, obj: Json, old: Json, sub: str) -> None:
         """What a caller cannot change stays as it was."""
         meta, was = obj["metadata"], old["metadata"]
-        for name in ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        if not meta.get("uid"):
+            meta["uid"] = was["uid"]
+        for name in ("creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds"):
             meta.pop(name, None)
             if name in was:
                 meta[name] = was[name]
@@ -285,13 +286,14 @@ class Objects:
         wanted, meta = options.get("preconditions") or {}, old["metadata"]
         name = meta["name"]
         if wanted.get("uid") and wanted["uid"] != meta["uid"]:
-            why = f"Precondition failed: UID in precondition: {wanted['uid']}, UID in object meta: {meta['uid']}"
-            raise errors.conflict(kind.resource, kind.group, name, why)
+            text = f"the UID in the precondition ({wanted['uid']}) does not match the UID in record ({meta['uid']}). "
+            why = text + "The object might have been deleted and then recreated"
+            raise errors.conflict(kind.kind, kind.group, name, why)
         version = wanted.get("resourceVersion")
         if version and version != meta["resourceVersion"]:
             found = meta["resourceVersion"]
-            why = f"Precondition failed: ResourceVersion in precondition: {version}, ResourceVersion in object meta: {found}"
-            raise errors.conflict(kind.resource, kind.group, name, why)
+            text = f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record ({found}). "
+            raise errors.conflict(kind.kind, kind.group, name, text + "The object might have been modified")
 
     @staticmethod
     def _grace(kind: Kind, obj: Json, options: Json) -> int:
@@ -312,9 +314,8 @@ class Objects:
         if policy is None and kind.id in ORPHANS_BY_DEFAULT:
             policy = ORPHAN
         if policy not in (None, BACKGROUND, FOREGROUND, ORPHAN):
-            cause = errors.invalid(
-                "propagationPolicy", policy, 'must be one of: "Background", "Foreground", "Orphan"'
-            )  # fmt: skip
+            known = ["Foreground", "Background", "Orphan", "nil"]
+            cause = errors.unsupported("propagationPolicy", policy, known)
             raise errors.invalid_object("DeleteOptions", "meta.k8s.io", "", [cause])
         kept = [one for one in meta.get("finalizers") or [] if one not in FINALIZERS.values()]
         if policy in FINALIZERS:
@@ -336,6 +337,21 @@ class Objects:
         }
 
 
+UID_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid")
+NAME_LABELS = ("batch.kubernetes.io/job-name", "job-name")
+
+
+def own_selector(job: Json) -> None:
+    """A Job selects its pods by its own uid: label and selector, in place."""
+    uid, name = job["metadata"]["uid"], job["metadata"].get("name", "")
+    meta = job.setdefault("spec", {}).setdefault("template", {}).setdefault("metadata", {})
+    meta["labels"] = {**(meta.get("labels") or {}), **dict.fromkeys(UID_LABELS, uid), **dict.fromkeys(NAME_LABELS, name)}
+    job["spec"].setdefault("selector", {"matchLabels": {UID_LABELS[0]: uid}})
+
+
 def _spec_changed(obj: Json, old: Json) -> bool:
+    """Whether a write counts as a new generation. Deployments pass their annotations on, so these count for them."""
+    if obj["kind"] == "Deployment" and obj["metadata"].get("annotations") != old["metadata"].get("annotations"):
+        return True
     skip = ("metadata", "status", "apiVersion", "kind")
     return {k: v for k, v in obj.items() if k not in skip} != {k: v for k, v in old.items() if k not in skip}

@@ -19,13 +19,17 @@ class PatchUnfit(ValueError):
     """The patch cannot be applied to the object (422 in the API)."""
 
 
+class PatchMalformed(ValueError):
+    """A strategic merge patch names list entries without their key (500 in the API)."""
+
+
 # JSON patch
 
 
 def json_patch(document: Json, operations: Any) -> Json:
     """RFC 6902; PatchUnfit where a path or test fails."""
     if not isinstance(operations, list):
-        raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type jsonpatch.Patch")
+        raise bad_request("error decoding patch: json: cannot unmarshal object into Go value of type []handlers.jsonPatchOp")
     if len(operations) > 10_000:
         raise PatchUnfit("The allowed maximum operations in a JSON patch is 10000, got " + str(len(operations)))
     result: Any = copy.deepcopy(document)
@@ -49,7 +53,7 @@ def _operate(document: Any, one: Json) -> Any:
         return _change(document, path, "add", value)
     if op in ("add", "replace", "remove"):
         return _change(document, path, op, copy.deepcopy(one.get("value")))
-    raise bad_request(f"Unexpected kind: {op}")
+    raise PatchUnfit(f"Unexpected kind: {op}")
 
 
 def _tokens(path: str) -> list[str]:
@@ -95,8 +99,6 @@ def _set(where: Any, token: str, op: str, value: Any) -> None:
             where[place] = value
     elif op == "remove":
         del where[token]
-    elif op == "replace" and token not in where:
-        raise KeyError(token)
     else:
         where[token] = value
 
@@ -190,21 +192,24 @@ def _plain(value: Any) -> Any:
     return [_plain(one) for one in value] if isinstance(value, list) else value
 
 
+def _go(value: Any) -> str:
+    """A value as Go prints a map."""
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{name}:{_go(inner)}' for name, inner in sorted(value.items()))}]"
+    return str(value)
+
+
 def _merge_list(old: list[Any], change: list[Any], field: Field, order: list[Any] | None) -> list[Any]:
     key = field.merge or ""
     if not key:
-        merged = list(dict.fromkeys([*old, *change]))
-        return _ordered(merged, old, order, "") if order else merged
+        return _ordered(list(dict.fromkeys([*old, *change])), old, order or change, "")
     if any(isinstance(one, dict) and one.get("$patch") == "replace" for one in change):
         return [_plain(one) for one in change if one.get("$patch") != "replace"]
     inner = field.items or Field("scalar", "any")
     result = [one for one in old if isinstance(one, dict)]
     for one in change:
         if not isinstance(one, dict) or key not in one:
-            raise bad_request(
-                f"map: {json.dumps(one)} does not contain declared merge key: {key}" if isinstance(one, dict)
-                else "unable to find api field in struct: expected a map"
-            )  # fmt: skip
+            raise PatchMalformed(f"map: {_go(one)} does not contain declared merge key: {key}")
         place = next((at for at, item in enumerate(result) if item.get(key) == one[key]), None)
         if one.get("$patch") == "delete":
             result = [item for item in result if item.get(key) != one[key]]
@@ -212,7 +217,7 @@ def _merge_list(old: list[Any], change: list[Any], field: Field, order: list[Any
             result.append(_merge_object({}, one, inner) or {})
         else:
             result[place] = _merge_object(result[place], one, inner) or {}
-    return _ordered(result, old, order, key) if order else result
+    return _ordered(result, old, order or [one for one in change if one.get("$patch") != "delete"], key)
 
 
 def _ordered(items: list[Any], old: list[Any], order: list[Any], key: str) -> list[Any]:
@@ -228,6 +233,6 @@ def _ordered(items: list[Any], old: list[Any], order: list[Any], key: str) -> li
     result: list[Any] = []
     while named and rest:
         first, other = named[0], rest[0]
-        other_first = name(other) in places and places[name(other)] < places.get(name(first), len(old) + 1)
+        other_first = name(other) in places and name(first) in places and places[name(other)] < places[name(first)]
         result.append((rest if other_first else named).pop(0))
     return result + named + rest

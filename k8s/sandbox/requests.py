@@ -109,11 +109,9 @@ def wanted(accept: str | None) -> Wanted:
             return Wanted()
         if media in MEDIA and params.get("as", "") in _SHAPES:
             return Wanted(media, params.get("as", ""), params)
-    raise ApiRefused(
-        406,
-        "NotAcceptable",
-        "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf",
-    )
+    listed = "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+    more = "application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+    raise ApiRefused(406, "NotAcceptable", f"406: Not Acceptable\n\nAvailable representations: {listed}, {more}", {})
 
 
 _SHAPES = ("", "Table", "PartialObjectMetadata", "PartialObjectMetadataList", "APIGroupDiscoveryList")

@@ -37,7 +37,7 @@ def install(server: Server) -> None:
         found = server.people.by_token((body.get("spec") or {}).get("token", ""))
         status: Json = {"authenticated": True, "user": found.json()} if found else {"user": {}}
         if found is None:
-            status["error"] = "[invalid bearer token]"
+            status["error"] = "invalid bearer token"
         return server.reply(ask, {**body, "status": status}, 201)
 
     async def token(ask: Ask) -> web.StreamResponse:
@@ -56,20 +56,21 @@ def install(server: Server) -> None:
 
 
 def _body(server: Server, ask: Ask, kind: Kind | None = None) -> Json:
-    body = server.body(ask, server.write(ask), kind)
-    body["metadata"].setdefault("creationTimestamp", None)
-    return body
+    return server.body(ask, server.write(ask), kind)
 
 
 def _access(server: Server, ask: Ask, caller: Caller | None) -> web.StreamResponse:
     body = _body(server, ask)
     spec = body.get("spec") or {}
     resource, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    if (resource is None) == (path is None):
-        cause = errors.invalid(
-            "spec.resourceAttributes", resource, "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        )
-        raise errors.invalid_object(ask.kind.kind, ask.kind.group, "", [cause])
+    if resource is not None and path is not None:
+        shown = {"Path": path.get("path", ""), "Verb": path.get("verb", "")}
+        cause = errors.invalid("spec.nonResourceAttributes", shown, "cannot be specified in combination with resourceAttributes")
+        raise errors.invalid_object("", ask.kind.group, "", [cause])
+    if resource is None and path is None:
+        fault = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        cause = errors.invalid("spec.resourceAttributes", None, fault)
+        raise errors.invalid_object("", ask.kind.group, "", [cause])
     if caller is None:
         caller = Caller(spec.get("user", ""), tuple(spec.get("groups") or ()))
     action = _action(resource, path or {})
@@ -120,7 +121,7 @@ def _token(server: Server, ask: Ask) -> web.StreamResponse:
     seconds = spec.setdefault("expirationSeconds", 3600)
     if seconds < 600:
         cause = errors.invalid("spec.expirationSeconds", seconds, "may not specify a duration less than 10 minutes")
-        raise errors.invalid_object("TokenRequest", "authentication.k8s.io", name, [cause])
+        raise errors.invalid_object("TokenRequest", "authentication.k8s.io", "", [cause])
     spec.setdefault("audiences", ["https://kubernetes.default.svc.cluster.local"])
     uid = account["metadata"]["uid"]
     token = server.people.account_token(namespace, name, uid, seconds, {})

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from k8s.sandbox.errors import Json, bad_request
+from k8s.sandbox import names
+from k8s.sandbox.errors import ApiRefused, Json, bad_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,35 +47,96 @@ _MATCH: dict[str, Callable[[str | None, tuple[str, ...]], bool]] = {
 }
 Selector = tuple[Requirement, ...]
 
-_KEY = r"[A-Za-z0-9./_-]+"
-_TERM = re.compile(
-    rf"\s*(?:(?P<not>!)\s*(?P<absent>{_KEY})|(?P<key>{_KEY})\s*(?:(?P<op>in|notin)\s*\((?P<set>[^)]*)\)"
-    rf"|(?P<eq>==|=|!=|>|<)\s*(?P<value>[^,\s]*))?)\s*(?:,|$)"
-)
-_OPS = {"==": "=", "=": "=", "!=": "!=", ">": "gt", "<": "lt"}
+_TOKEN = re.compile(r"\s*(==|!=|=|!|,|\(|\)|>|<|[^\s=!,()<>]+)")
+_OPS = {"==": "=", "=": "=", "!=": "!=", ">": "gt", "<": "lt", "in": "in", "notin": "notin", "gt": "gt", "lt": "lt"}
+_SIGNS = frozenset(("==", "!=", "=", "!", ",", "(", ")", ">", "<", ""))
+
+
+class _Tokens:
+    """The words and signs of a selector, one after the other."""
+
+    def __init__(self, text: str) -> None:
+        self._all = _TOKEN.findall(text)
+        self._at = 0
+
+    def peek(self) -> str:
+        return self._all[self._at] if self._at < len(self._all) else ""
+
+    def take(self) -> str:
+        token = self.peek()
+        self._at += 1
+        return token
 
 
 def parse_labels(text: str) -> Selector:
     """Requirements of a label selector such as `app=web,tier in (a,b),!legacy`; 400 when it cannot be read."""
-    found: list[Requirement] = []
-    at = 0
-    while at < len(text.rstrip()):
-        match = _TERM.match(text, at)
-        if not match:
-            raise bad_request(f"unable to parse requirement: found '{text[at:]}', expected: identifier or '!', in \"{text}\"")
-        found.append(_requirement(match))
-        at = match.end()
-    return tuple(found)
+    tokens, found = _Tokens(text), []
+    if not tokens.peek():
+        return ()
+    while True:
+        if tokens.peek() in _SIGNS - {"!"}:
+            raise bad_request(f"found '{tokens.peek()}', expected: !, identifier, or 'end of string'")
+        found.append(_requirement(tokens))
+        after = tokens.take()
+        if not after:
+            return tuple(found)
+        if after != ",":
+            raise bad_request(f"found '{after}', expected: ',' or 'end of string'")
+        if tokens.peek() in _SIGNS - {"!"}:
+            raise bad_request(f"found '{tokens.peek()}', expected: identifier after ','")
 
 
-def _requirement(match: re.Match[str]) -> Requirement:
-    if match["absent"]:
-        return Requirement(match["absent"], "!")
-    if match["op"]:
-        return Requirement(match["key"], match["op"], tuple(sorted(v.strip() for v in match["set"].split(","))))
-    if match["eq"]:
-        return Requirement(match["key"], _OPS[match["eq"]], (match["value"],))
-    return Requirement(match["key"], "exists")
+def _unread(why: str) -> ApiRefused:
+    return bad_request(f"unable to parse requirement: {why}")
+
+
+def _requirement(tokens: _Tokens) -> Requirement:
+    absent = tokens.peek() == "!"
+    if absent:
+        tokens.take()
+    key = tokens.take()
+    if key in _SIGNS:
+        raise _unread(f"found '{key}', expected: identifier")
+    faults = names.qualified_name(key)
+    if faults:
+        raise _unread(f'<nil>: Invalid value: "{key}": {"; ".join(faults)}')
+    if absent:
+        return Requirement(key, "!")
+    if tokens.peek() in ("", ","):
+        return Requirement(key, "exists")
+    sign = tokens.take()
+    if sign not in _OPS:
+        raise _unread(f"found '{sign}', expected: in, notin, =, ==, !=, gt, lt")
+    op = _OPS[sign]
+    values = _values(tokens) if op in ("in", "notin") else _value(tokens)
+    for value in values:
+        for fault in names.label_value(value):
+            raise _unread(f'values[0][{key}]: Invalid value: "{value}": {fault}')
+    return Requirement(key, op, values)
+
+
+def _value(tokens: _Tokens) -> tuple[str]:
+    if tokens.peek() in ("", ","):
+        return ("",)
+    token = tokens.take()
+    if token in _SIGNS:
+        raise _unread(f"found '{token}', expected: identifier")
+    return (token,)
+
+
+def _values(tokens: _Tokens) -> tuple[str, ...]:
+    opening = tokens.take()
+    if opening != "(":
+        raise _unread(f"found '{opening}' expected: '('")
+    found: set[str] = set()
+    while True:
+        token = tokens.take()
+        if token == ")":
+            return tuple(sorted(found or {""}))
+        if token in _SIGNS - {","}:
+            raise _unread(f"found '{token}', expected: ',', ')' or identifier")
+        if token != ",":
+            found.add(token)
 
 
 def from_object(selector: Json | None) -> Selector | None:
@@ -154,7 +216,7 @@ def parse_fields(text: str, resource: str, extra: tuple[str, ...] = ()) -> Calla
         if path not in allowed:
             label = "field label not supported" if resource in SELECTABLE else "is not a known field selector: only"
             if resource in SELECTABLE:
-                raise bad_request(f'{label}: "{path}"' if resource == "events" else f"{label}: {path}")
+                raise bad_request(f"{label}: {path}")
             raise bad_request(f'"{path}" {label} "metadata.name", "metadata.namespace"')
         terms.append((path, sign, value))
     return lambda obj: all((field_value(obj, path) == value) is sign for path, sign, value in terms)
@@ -165,4 +227,4 @@ def _field_term(term: str, whole: str) -> tuple[str, bool, str]:
         if op in term:
             path, _, value = term.partition(op)
             return path.strip(), sign, value.strip()
-    raise bad_request(f'invalid selector: "{whole}"; can\'t understand "{term}"')
+    raise bad_request(f"invalid selector: '{whole}'; can't understand '{term}'")

@@ -8,7 +8,7 @@ import copy
 import fnmatch
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import yaml
@@ -111,11 +111,17 @@ class Server:
         if not asked.resource:
             return self._document(http, asked)
         kind = self.kinds.find(asked.group, asked.version, asked.resource)
+        if kind is None and (asked.group, asked.version) not in {(one.group, one.version) for one in self.kinds}:
+            return web.Response(text="404 page not found\n", status=404)
         if kind is None or (asked.sub and asked.sub not in kind.subresources):
             raise errors.unknown_path()
+        if not kind.namespaced:
+            asked = replace(asked, namespace="")  # a namespace's own path names it, but it lives in none
         wanted = requests.wanted(http.headers.get("Accept"))
         body = await _read(http) if http.method in ("POST", "PUT", "PATCH", "DELETE") else b""
         ask = Ask(http, asked, caller, wanted, kind, body)
+        if kind.id in DEPRECATED:
+            ask.warnings.append(DEPRECATED[kind.id])
         response = await self._handler(ask)(ask)
         return response
 
@@ -128,6 +134,9 @@ class Server:
         if found:
             return found
         verbs = kind.sub(asked.sub)[3] if asked.sub else kind.verbs
+        named = bool(asked.name)
+        if (asked.verb == "create" and named and not asked.sub) or (asked.verb in ("update", "patch") and not named):
+            raise errors.method_not_allowed()
         if asked.verb not in verbs and not (asked.verb == "update" and asked.sub):
             raise errors.method_not_allowed()
         if kind.namespaced and not asked.namespace and asked.verb not in ("list", "watch"):
@@ -190,7 +199,7 @@ class Server:
                 return json_response(discovery.aggregated(self.kinds, core=path == "/api"), media=discovery.AGGREGATED)
         found = self._plain_document(path, http)
         if found is None:
-            raise errors.unknown_path()
+            return web.Response(text="404 page not found\n", status=404)
         return json_response(found)
 
     def _plain_document(self, path: str, http: web.BaseRequest) -> Json | None:
@@ -249,7 +258,7 @@ class Server:
             found = json.loads(base64.urlsafe_b64decode(token))
             namespace, _, name = found["start"].partition("/")
         except (ValueError, KeyError, TypeError) as bad:
-            raise errors.bad_request("continue key is not valid: " + str(bad)) from bad
+            raise errors.bad_request(f"invalid continue token: continue key is not valid: {bad}") from bad
         if found["rv"] < self.store.oldest:
             raise errors.expired(EXPIRED_PAGE)
         return listed, (namespace, name)
@@ -301,7 +310,7 @@ class Server:
         else:
             top = {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": meta}
             head = encode(top)[:-1] + b',"items":['
-            parts = await _encoded(entries, Stored.raw)
+            parts = await _encoded(entries, Stored.item if kind.crd is None else Stored.raw)
         return self.bytes_reply(ask, head + b",".join(parts) + b"]}")
 
     async def _watch(self, ask: Ask) -> web.StreamResponse:
@@ -314,11 +323,11 @@ class Server:
         query = ask.asked.query
         dry = query.get("dryRun", "")
         if dry not in ("", "All"):
-            cause = errors.unsupported("dryRun", dry, ["All"])
+            cause = errors.unsupported("dryRun", [dry], ["All"])
             raise errors.invalid_object(_options(ask), "meta.k8s.io", "", [cause])
         validation = query.get("fieldValidation", "Warn") or "Warn"
         if validation not in ("Ignore", "Warn", "Strict"):
-            cause = errors.unsupported("fieldValidation", validation, ["", "Ignore", "Warn", "Strict"])
+            cause = errors.unsupported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"])
             raise errors.invalid_object(_options(ask), "meta.k8s.io", "", [cause])
         return Write(dry == "All", validation, ask.warnings)
 
@@ -340,9 +349,9 @@ class Server:
         except protobuf.ProtobufMalformed as bad:
             raise errors.bad_request(str(bad)) from bad
         except decode.BodyMalformed as bad:
+            why = str(bad) if media == "application/yaml" else f"couldn't get version/kind; json parse error: {bad}"
             raise errors.bad_request(
-                f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
-                f"json parse error: {bad} ({ask.body[:64].hex()} ...)"
+                f"the object provided is unrecognized (must be of type {kind}): {why} ({_shown_body(ask.body)})"
             ) from bad
         raise ApiRefused(
             415,
@@ -363,22 +372,23 @@ class Server:
         return name if schema.known(name) else None
 
     def _as_kind(self, value: Any, kind: Kind, write: Write, faults: list[str]) -> Json:
+        if value is None:
+            value = {}
         if not isinstance(value, dict):
             raise errors.bad_request(
-                f"the object provided is unrecognized (must be of type {kind.kind}): couldn't get version/kind; "
-                "json parse error: json: cannot unmarshal array into Go value of type struct"
+                f"the object provided is unrecognized (must be of type {kind.kind}): couldn't get version/kind; json parse "
+                f"error: json: cannot unmarshal {decode.FOUND[type(value)]} into Go value of type struct "
+                '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" } '
+                f"({encode(value)[:64].hex()})"
             )
         version, name = value.get("apiVersion", ""), value.get("kind", "")
-        if name and name != kind.kind:
+        if (name and name != kind.kind) or (version and version != kind.api_version):
+            scheme = "pkg/runtime/scheme.go:111"
             raise errors.bad_request(
                 f'{name} in version "{version.rpartition("/")[2]}" cannot be handled as a {kind.kind}: '
-                f'no kind "{name}" is registered for version "{version}" in scheme "pkg/api/legacyscheme/scheme.go:30"'
+                f'no kind "{name}" is registered for version "{version}" in scheme "{scheme}"'
                 if self.kinds.by_kind(version, name) is None
-                else f"the object provided is unrecognized (must be of type {kind.kind}): expected {kind.kind}, got {name}"
-            )
-        if version and version != kind.api_version:
-            raise errors.bad_request(
-                f"the API version in the data ({version}) does not match the expected API version ({kind.api_version})"
+                else f"the API version in the data ({version}) does not match the expected API version ({kind.api_version})"
             )
         return self.objects.typed(kind, value, write, faults)
 
@@ -399,6 +409,7 @@ class Server:
         obj = self.body(ask, write)
         self._place(ask, obj)
         obj = self._to_stored(ask.kind, obj)
+        self.objects.complete(self._stored_kind(ask.kind), obj)
         for check in self.before_write:
             check(ask, obj, None)
         apply.record(obj, None, self.manager(ask), ask.kind, self.objects.root(ask.kind))
@@ -427,6 +438,7 @@ class Server:
         for check in self.before_write:
             check(ask, obj, old)
         who = manager or self.manager(ask)
+        self.objects.complete(self._stored_kind(ask.kind), obj)
         apply.record(obj, old, who, ask.kind, self.objects.root(ask.kind), ask.asked.sub)
         return self.objects.update(self._stored_kind(ask.kind), obj, write, ask.asked.sub)
 
@@ -448,8 +460,9 @@ class Server:
         media = (ask.http.headers.get("Content-Type") or "").partition(";")[0].strip()
         how = PATCHES.get(media)
         if how is None or (how == "strategic" and ask.kind.crd is not None):
-            listed = [one for one in PATCHES if ask.kind.crd is None or "strategic" not in one]
-            listed = [*listed, "application/apply-patch+cbor"]
+            if how is None:
+                raise ApiRefused(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
+            listed = [one for one in PATCHES if "strategic" not in one]
             text = f"the body of the request was in an unknown format - accepted media types include: {', '.join(listed)}"
             raise ApiRefused(415, "UnsupportedMediaType", text)
         return how
@@ -463,10 +476,21 @@ class Server:
             raise errors.bad_request(f"error decoding patch: {bad}") from bad
         faults = [f'duplicate field "{name}"' for name in repeated]
         root = self.objects.root(ask.kind) or schema.Field("object", "")
-        changed = patched(old, change, how, root, ask.kind)
-        obj = self._as_kind(changed, ask.kind, write, faults)
+        changed = patched(old, change, how, root)
+        strict = Write(write.dry_run, "Ignore" if write.field_validation == "Strict" else write.field_validation, write.warnings)
+        obj = self._as_kind(changed, ask.kind, strict, faults)
+        if write.field_validation == "Strict":
+            self._refuse_unknown(ask, changed, root, faults)
         self._place(ask, obj)
         return obj
+
+    @staticmethod
+    def _refuse_unknown(ask: Ask, changed: Json, root: schema.Field, faults: list[str]) -> None:
+        _, unknown = decode.typed(changed, root, ask.kind.kind, ask.kind.version)
+        if [*faults, *unknown]:
+            why = f"strict decoding error: {', '.join([*faults, *unknown])}"
+            cause = errors.invalid("patch", encode(changed).decode(), why)
+            raise errors.invalid_object("", "", "", [cause])
 
     def _apply(self, ask: Ask) -> web.StreamResponse:
         write = self.write(ask)
@@ -478,8 +502,11 @@ class Server:
             value = decode.read_body(ask.body, "application/yaml", [])
         except decode.BodyMalformed as bad:
             raise errors.bad_request(f"error decoding YAML: {bad}") from bad
-        wanted = self._as_kind(value, ask.kind, write, [])
+        if not isinstance(value, dict) or not value.get("kind") or not value.get("apiVersion"):
+            raise errors.bad_request("invalid object type: /, Kind=")
+        wanted = self._as_kind(value, ask.kind, Write(field_validation="Ignore"), [])
         self._place(ask, wanted)
+        self._refuse_undeclared(ask, value)
         if wanted["metadata"].get("managedFields"):
             raise errors.bad_request("metadata.managedFields must be nil")
         wanted = self._to_stored(ask.kind, wanted)
@@ -495,6 +522,16 @@ class Server:
             self._authorize(ask.caller, Action("create", ask.kind.group, ask.kind.resource, "", ask.asked.namespace))
             return self.reply(ask, self.objects.create(kind, obj, write), 201)
         return self.reply(ask, self.objects.update(kind, obj, write, ask.asked.sub))
+
+    def _refuse_undeclared(self, ask: Ask, value: Json) -> None:
+        """An apply of fields that the type does not have fails whole."""
+        root = self.objects.root(ask.kind)
+        _, unknown = decode.typed(value, root, ask.kind.kind, ask.kind.version) if root else (value, [])
+        if unknown and ask.kind.crd is None:
+            first = unknown[0].split('"')[1]
+            place = f"{ask.asked.namespace}/{ask.asked.name}"
+            text = f"failed to create typed patch object ({place}; {ask.kind.api_version}, Kind={ask.kind.kind}): "
+            raise ApiRefused(500, "", f"{text}.{_with_keys(first, value)}: field not declared in schema")
 
     def manager(self, ask: Ask) -> Json:
         """Who is recorded as the manager of the fields that the request changes."""
@@ -551,7 +588,7 @@ class Server:
         if ask.asked.verb == "patch":
             change = decode.read_body(ask.body, "application/yaml", [])
             how = self.patch_type(ask)
-            wanted = patched(scale, change, "merge" if how in ("strategic", "apply") else how, SCALE, ask.kind)
+            wanted = patched(scale, change, "merge" if how in ("strategic", "apply") else how, SCALE)
         else:
             wanted = self.value(ask, "Scale", [])
         wanted, _ = decode.typed(wanted, SCALE, "Scale", "v1")
@@ -597,6 +634,10 @@ class Server:
         return _respond(body, status, media, _warning_headers(ask.warnings))
 
 
+DEPRECATED = {
+    "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+    "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
+}
 EXPIRED_PAGE = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
     "the continue parameter, or use the continue token in this response to retrieve the remainder of the results. "
@@ -624,7 +665,7 @@ def denial(caller: Caller, action: Action) -> str:
     return f'User "{caller.name}" cannot {action.verb} resource "{action.full_resource}" in API group "{action.group}" {where}'
 
 
-def patched(old: Json, change: Any, how: str, root: schema.Field, kind: Kind) -> Json:
+def patched(old: Json, change: Any, how: str, root: schema.Field) -> Json:
     """The old object with a JSON, merge or strategic merge patch applied."""
     try:
         if how == "json":
@@ -638,9 +679,30 @@ def patched(old: Json, change: Any, how: str, root: schema.Field, kind: Kind) ->
             return result
         return patch.strategic_merge(copy.deepcopy(old), change, root)
     except patch.PatchUnfit as bad:
-        name = (old.get("metadata") or {}).get("name", "")
-        text = f"the server rejected our request due to an error in our request: {bad}" if not name else str(bad)
-        raise ApiRefused(422, "Invalid", text, {}) from bad
+        raise ApiRefused(422, "Invalid", "the server rejected our request due to an error in our request", {}) from bad
+    except patch.PatchMalformed as bad:
+        raise ApiRefused(500, "", str(bad)) from bad
+
+
+def _with_keys(path: str, value: Any) -> str:
+    """A path with list places written as the entries' names: containers[0] → containers[name="app"]."""
+    shown = []
+    for part in path.split("."):
+        name, _, place = part.rstrip("]").partition("[")
+        value = value.get(name) if isinstance(value, dict) else None
+        if place and isinstance(value, list):
+            value = value[int(place)]
+            key = value.get("name") if isinstance(value, dict) else None
+            part = f'{name}[name="{key}"]' if key else part
+        shown.append(part)
+    return ".".join(shown)
+
+
+def _shown_body(body: bytes) -> str:
+    """A body as the server shows one that it cannot read."""
+    if not body:
+        return "<empty>"
+    return body.decode("utf-8", "replace") if len(body) < 4 else body[:64].hex() + (" ..." if len(body) > 64 else "")
 
 
 def _scale_path(kind: Kind, field_name: str) -> list[str]:

@@ -21,16 +21,23 @@ WATCH_BACKLOG = 20_000  # events a slow watcher may leave unread before it is cu
 class Stored:
     """One object and its JSON, encoded when first asked for."""
 
-    __slots__ = ("_raw", "body")
+    __slots__ = ("_item", "body")
 
     def __init__(self, body: Json) -> None:
         self.body = body
-        self._raw: bytes | None = None
+        self._item: bytes | None = None
+
+    def item(self) -> bytes:
+        """As it stands in a list of built-in objects: without kind and apiVersion."""
+        if self._item is None:
+            self._item = encode({name: value for name, value in self.body.items() if name not in ("kind", "apiVersion")})
+        return self._item
 
     def raw(self) -> bytes:
-        if self._raw is None:
-            self._raw = encode(self.body)
-        return self._raw
+        """As it stands alone."""
+        head = encode({"kind": self.body.get("kind"), "apiVersion": self.body.get("apiVersion")})
+        rest = self.item()
+        return head[:-1] + (b"," + rest[1:] if len(rest) > 2 else b"}")
 
 
 def encode(value: object) -> bytes:

@@ -5,6 +5,7 @@ After pkg/apis/*/validation of Kubernetes: not every rule there, but those that 
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -93,6 +94,8 @@ def _annotations(found: Any, path: str) -> Causes:
 
 
 def _meta_update(kind: Kind, meta: Json, old: Json) -> Causes:
+    if meta.get("uid") != old.get("uid"):
+        yield invalid("metadata.uid", meta.get("uid"), IMMUTABLE)
     yield from labels(meta.get("labels"), "metadata.labels")
     yield from _annotations(meta.get("annotations"), "metadata.annotations")
     added = [one for one in meta.get("finalizers") or () if one not in (old.get("finalizers") or ())]
@@ -132,12 +135,9 @@ def pod_spec(spec: Json, path: str, claims: Iterable[str] = ()) -> Causes:
     if spec.get("restartPolicy") not in RESTART:
         yield unsupported(f"{path}.restartPolicy", spec.get("restartPolicy", ""), RESTART)
     if spec.get("dnsPolicy") not in ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"):
-        options = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"]
+        options = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"]
         yield unsupported(f"{path}.dnsPolicy", spec.get("dnsPolicy", ""), options)
     yield from labels(spec.get("nodeSelector"), f"{path}.nodeSelector")
-    grace = spec.get("terminationGracePeriodSeconds", 30)
-    if grace < 0:
-        yield invalid(f"{path}.terminationGracePeriodSeconds", grace, NEGATIVE)
 
 
 def _volumes(volumes: list[Json], path: str) -> Causes:
@@ -155,8 +155,6 @@ def _volumes(volumes: list[Json], path: str) -> Causes:
         if len(one) > 2:
             extra = sorted(key for key in one if key != "name")[1]
             yield prohibited(f"{where}.{extra}", "may not specify more than 1 volume type")
-        elif len(one) == 1:
-            yield required(where, "must specify a volume type")
 
 
 def _container(one: Json, path: str, volumes: set[Any]) -> Causes:
@@ -285,8 +283,11 @@ def _count(spec: Json, *fields: str) -> Causes:
 
 def _selected(spec: Json, kind: str) -> Causes:
     selector = spec.get("selector")
+    found = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
     if selector is None:
         yield required("spec.selector")
+        if kind != "statefulset" and kind != "daemonset":
+            yield invalid("spec.template.metadata.labels", found or None, "`selector` does not match template `labels`")
         return
     for key, value in (selector.get("matchLabels") or {}).items():
         yield from labels({key: value}, "spec.selector.matchLabels")
@@ -325,7 +326,8 @@ def _deployment(obj: Json) -> Causes:
 def _strategy(strategy: Json) -> Causes:
     kind, rolling = strategy.get("type"), strategy.get("rollingUpdate")
     if kind not in ("Recreate", "RollingUpdate"):
-        yield unsupported("spec.strategy", strategy, ["Recreate", "RollingUpdate"])
+        shown = {"Type": kind or "", "RollingUpdate": rolling}
+        yield unsupported("spec.strategy", shown, ["Recreate", "RollingUpdate"])
     elif kind == "Recreate" and rolling is not None:
         fault = "may not be specified when strategy `type` is 'Recreate'"
         yield prohibited("spec.strategy.rollingUpdate", fault)
@@ -408,10 +410,12 @@ def _cron_job(obj: Json) -> Causes:
     yield from _ends(inner, "spec.jobTemplate.spec")
 
 
-_CRON = re.compile(r"^(\*|[0-9A-Za-z]+(-[0-9A-Za-z]+)?)(/[0-9]+)?(,(\*|[0-9A-Za-z]+(-[0-9A-Za-z]+)?)(/[0-9]+)?)*$|^\?$")
+_CRON_FIELDS = ((0, 59, ""), (0, 23, ""), (1, 31, ""), (1, 12, "jan feb mar apr may jun jul aug sep oct nov dec"),
+                (0, 6, "sun mon tue wed thu fri sat"))  # fmt: skip
 
 
 def _schedule_fault(schedule: str) -> str:
+    """What is wrong with a cron schedule, in the words of the library that the controller reads it with."""
     if schedule.startswith("@"):
         known = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
         ok = schedule in known or schedule.startswith("@every ")
@@ -419,8 +423,30 @@ def _schedule_fault(schedule: str) -> str:
     fields = schedule.split()
     if len(fields) != 5:
         return f"expected exactly 5 fields, found {len(fields)}: [{' '.join(fields)}]"
-    bad = next((one for one in fields if not _CRON.match(one)), None)
-    return f'failed to parse int from {bad}: strconv.Atoi: parsing "{bad}": invalid syntax' if bad else ""
+    faults = (_range_fault(part, *_CRON_FIELDS[at]) for at, field in enumerate(fields) for part in field.split(","))
+    return next((fault for fault in faults if fault), "")
+
+
+def _range_fault(text: str, least: int, most: int, words: str) -> str:
+    bounds, _, step = text.partition("/")
+    if step and (not step.isdigit() or not int(step)):
+        return f'failed to parse int from {step}: strconv.Atoi: parsing "{step}": invalid syntax'
+    if bounds in ("*", "?"):
+        return ""
+    ends = []
+    for one in bounds.split("-")[:2]:
+        named = words.split()
+        if one.lower() in named:
+            ends.append(named.index(one.lower()) + least)
+        elif one.isdigit():
+            ends.append(int(one))
+        else:
+            return f'failed to parse int from {one}: strconv.Atoi: parsing "{one}": invalid syntax'
+    if ends[0] < least:
+        return f"beginning of range ({ends[0]}) below minimum ({least}): {text}"
+    if ends[-1] > most:
+        return f"end of range ({ends[-1]}) above maximum ({most}): {text}"
+    return f"beginning of range ({ends[0]}) beyond end of range ({ends[-1]}): {text}" if ends[0] > ends[-1] else ""
 
 
 def _controller(obj: Json) -> Causes:
@@ -446,10 +472,21 @@ def _service(obj: Json) -> Causes:
     if kind == "ExternalName" and not spec.get("externalName"):
         yield required("spec.externalName")
     yield from labels(spec.get("selector"), "spec.selector")
-    yield from _service_ports(ports)
+    if spec.get("clusterIP") not in (None, "", "None") and not _is_ip(spec["clusterIP"]):
+        fault = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
+        yield invalid("spec.clusterIPs[0]", spec["clusterIP"], fault)
+    yield from _service_ports(ports, kind)
 
 
-def _service_ports(ports: list[Json]) -> Causes:
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _service_ports(ports: list[Json], kind: Any) -> Causes:
     seen_names: set[str] = set()
     seen: set[tuple[Any, Any]] = set()
     for place, one in enumerate(ports):
@@ -465,14 +502,16 @@ def _service_ports(ports: list[Json]) -> Causes:
         if one.get("protocol") not in PROTOCOLS:
             yield unsupported(f"{where}.protocol", one.get("protocol"), PROTOCOLS)
         if (number, one.get("protocol")) in seen:
-            yield duplicate(where, {"protocol": one.get("protocol"), "port": number})
+            shown = {"Name": "", "Protocol": one.get("protocol"), "AppProtocol": None, "Port": number}
+            yield duplicate(where, {**shown, "TargetPort": 0, "NodePort": 0})
         seen.add((number, one.get("protocol")))
         target = one.get("targetPort")
         if isinstance(target, int) and not 0 < target < 65536:
             yield invalid(f"{where}.targetPort", target, "must be between 1 and 65535, inclusive")
-        if one.get("nodePort") and not 30000 <= one["nodePort"] <= 32767:
-            fault = "provided port is not in the valid range. The range of valid ports is 30000-32767"
-            yield invalid(f"{where}.nodePort", one["nodePort"], fault)
+        if one.get("nodePort") and kind == "ClusterIP":
+            yield prohibited(f"{where}.nodePort", "may not be used when `type` is 'ClusterIP'")
+        for fault in names.label(name) if name else ():
+            yield invalid(f"{where}.name", name, fault)
 
 
 def _config_map(obj: Json) -> Causes:
@@ -519,19 +558,27 @@ def _autoscaler(obj: Json) -> Causes:
     if least < 1:
         yield invalid("spec.minReplicas", least, "must be greater than or equal to 1")
     if most < 1:
-        yield invalid("spec.maxReplicas", most, "must be greater than 0")
-    elif most < least:
+        yield required("spec.maxReplicas", "must be set and greater than 0")
+    if most < least:
         yield invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
     ref = spec.get("scaleTargetRef") or {}
     for field in ("kind", "name"):
         if not ref.get(field):
             yield required(f"spec.scaleTargetRef.{field}")
+    if not ref.get("apiVersion"):
+        yield invalid("spec.scaleTargetRef.apiVersion", "", "apiVersion must specify API group")
+    if least == 0:
+        yield prohibited(
+            "spec.metrics", "must specify at least one Object or External metric to support scaling to zero replicas"
+        )
 
 
 def _budget(obj: Json) -> Causes:
     spec = obj.get("spec") or {}
     if spec.get("minAvailable") is not None and spec.get("maxUnavailable") is not None:
-        yield invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set")
+        shown = {"MinAvailable": spec["minAvailable"], "Selector": spec.get("selector"), "MaxUnavailable": spec["maxUnavailable"]}
+        shown["UnhealthyPodEvictionPolicy"] = spec.get("unhealthyPodEvictionPolicy")
+        yield invalid("spec", shown, "minAvailable and maxUnavailable cannot be both set")
     yield from _int_or_percent(spec, "minAvailable", "spec")
     yield from _int_or_percent(spec, "maxUnavailable", "spec")
 
@@ -539,7 +586,7 @@ def _budget(obj: Json) -> Causes:
 def _ingress(obj: Json) -> Causes:
     spec = obj.get("spec") or {}
     if not spec.get("rules") and not spec.get("defaultBackend"):
-        yield invalid("spec", spec, "either `defaultBackend` or `rules` must be specified")
+        yield invalid("spec", None, "either `defaultBackend` or `rules` must be specified")
     kinds = ["Exact", "ImplementationSpecific", "Prefix"]
     for place, rule in enumerate(spec.get("rules") or ()):
         for at, one in enumerate((rule.get("http") or {}).get("paths") or ()):
@@ -720,7 +767,7 @@ def _claim_update(obj: Json, old: Json) -> Causes:
 def _service_update(obj: Json, old: Json) -> Causes:
     new, was = obj["spec"].get("clusterIP"), old["spec"].get("clusterIP")
     if was not in (None, "", "None") and new != was and obj["spec"].get("type") != "ExternalName":
-        yield invalid("spec.clusterIPs[0]", obj["spec"].get("clusterIPs"), "may not change once set")
+        yield invalid("spec.clusterIPs[0]", [new], "may not change once set")
 
 
 def _job_update(obj: Json, old: Json) -> Causes:
@@ -738,21 +785,14 @@ def _begin_pod(obj: Json) -> None:
     obj["status"] = {"phase": "Pending"}
 
 
-def _begin_secret(obj: Json) -> None:
-    plain = obj.pop("stringData", None)
-    if plain:
-        import base64
-
-        data = obj.setdefault("data", {})
-        data.update({key: base64.b64encode(value.encode()).decode() for key, value in plain.items()})
-
-
 def _begin_deletable(obj: Json) -> None:
     finalizers = obj["metadata"].setdefault("finalizers", [])
     mark = "kubernetes.io/pvc-protection" if obj["kind"] == "PersistentVolumeClaim" else "kubernetes.io/pv-protection"
     if mark not in finalizers:
         finalizers.append(mark)
     obj["status"] = {"phase": "Pending"}
+    if obj["kind"] == "PersistentVolume":
+        obj["status"]["lastPhaseTransitionTime"] = units.stamp()
 
 
 def _begin_status(obj: Json) -> None:
@@ -761,7 +801,6 @@ def _begin_status(obj: Json) -> None:
 
 BEGIN: dict[str, Callable[[Json], None]] = {
     "pods": _begin_pod,
-    "secrets": _begin_secret,
     "persistentvolumeclaims": _begin_deletable,
     "persistentvolumes": _begin_deletable,
     "services": lambda obj: obj.update(status={"loadBalancer": {}}),

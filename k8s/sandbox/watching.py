@@ -93,8 +93,8 @@ async def stream(server: Server, ask: Ask) -> web.StreamResponse:
     seconds = asked.number("timeoutSeconds") or 1800 + secrets.randbelow(1800)
     start = asked.query.get("resourceVersion", "")
     if start and not start.isdigit():
-        cause = errors.invalid("resourceVersion", start, 'strconv.ParseUint: parsing "' + start + '": invalid syntax')
-        raise errors.invalid_object("ListOptions", "meta.k8s.io", "", [cause])
+        fault = f'strconv.ParseUint: parsing "{start}": invalid syntax'
+        raise errors.ApiRefused(500, "", errors.invalid("resourceVersion", start, fault).text())
     version = int(start or 0)
     first, since = _first_events(server, feed, ask, version)
     watcher = server.store.watch(ask.kind.id, since)

@@ -426,21 +426,7 @@ def _daemon_status(loop: Loop, owner: Json, wanted: set[str], mark: str) -> None
 
 # Jobs
 
-UID_LABELS = ("batch.kubernetes.io/controller-uid", "controller-uid")
-NAME_LABELS = ("batch.kubernetes.io/job-name", "job-name")
 JOB = "job-controller"
-
-
-def complete_job(job: Json) -> None:
-    """A Job selects its pods by its own uid: label and selector, in place."""
-    if job["spec"].get("manualSelector"):
-        return
-    uid, name = job["metadata"]["uid"], job["metadata"].get("name", "")
-    meta = job["spec"].setdefault("template", {}).setdefault("metadata", {})
-    labels = {**(meta.get("labels") or {})}
-    labels |= dict.fromkeys(UID_LABELS, uid) | dict.fromkeys(NAME_LABELS, name)
-    meta["labels"] = labels
-    job["spec"]["selector"] = {"matchLabels": {UID_LABELS[0]: uid}}
 
 
 def job(loop: Loop, namespace: str, name: str) -> None:
