@@ -37,9 +37,9 @@ TIDY_EVERY = timedelta(hours=1)
 NAMESPACES_GUESSED = 8
 """Words of a message that are tried as namespaces for who may not list these; each costs a request a kind."""
 
-_WHO = re.compile(r"who ?am ?i|whoami|who am i\??", re.IGNORECASE)
+_WHO = re.compile(r"who ?am ?i", re.IGNORECASE)
 _MAY = re.compile(r"what (may|can) i do|my (rights|permissions|access)", re.IGNORECASE)
-_HELP = re.compile(r"help|\?|what can you do|commands", re.IGNORECASE)
+_HELP = re.compile(r"help|what can you do|commands", re.IGNORECASE)
 _CANCEL = re.compile(r"cancel|never ?mind|stop|forget it|cancel (it|that)", re.IGNORECASE)
 _UNDO = re.compile(r"undo|undo (it|that|this)|take (it|that) back|revert (it|that)", re.IGNORECASE)
 _USE = re.compile(r"use (?:the )?(cluster|namespace) ([a-z0-9][\w.-]*)", re.IGNORECASE)
@@ -95,7 +95,7 @@ class Engine:
 
     async def _answer(self, message: Message, asked: Asked, say: Say) -> None:
         request = read_request(message)
-        words = request.words.strip(" .!")
+        words = request.words.strip(" .!?")
         if (not words and request.block is None and not request.files) or _HELP.fullmatch(words):
             return await say(replies.help_reply())
         if _WHO.fullmatch(words):
@@ -115,7 +115,7 @@ class Engine:
     ) -> None:
         """Find out what is meant, and go on from there."""
         namespace = str(asked.memory.get("namespace") or access.namespace)
-        if _MAY.fullmatch(words.rstrip("?")):
+        if _MAY.fullmatch(words):
             drafted: Draft | Question | Remark = Draft((parse("auth can-i --list"),), words, 1.0, "built-in")
         else:
             lookup = _lookup(client, asked.text, (namespace, access.namespace))
