@@ -17,7 +17,7 @@ from bot.settings import home, load_settings
 CONVERSATION = (
     "/as alice",
     "who am I",
-    "list pods in shop",
+    "list deployments in shop",
     "scale checkout in shop to 5",
     "/press confirm",
     "/new",
