@@ -67,20 +67,13 @@ def chat(
     if manifests is not None and not practice:
         raise click.UsageError("--manifests fills a practice cluster: add --practice.")
     entries = [" ".join(words)] if words else None
-    if script is not None:
-        if words:
-            raise click.UsageError("Give WORDS or --script, not both.")
-        entries = _script(script.read())
-    _finish(run_chat(entries, user=user, approve_as=approve_as, practice=practice, manifests=manifests, as_json=as_json))
-
-
-def _script(text: str) -> list[str]:
-    from adapters.terminal.ask import ScriptNotUnderstood, script_entries
-
-    try:
-        return script_entries(text)
-    except ScriptNotUnderstood as error:
-        raise click.ClickException(str(error)) from error
+    if script is not None and words:
+        raise click.UsageError("Give WORDS or --script, not both.")
+    _finish(
+        run_chat(
+            entries, script=script, user=user, approve_as=approve_as, practice=practice, manifests=manifests, as_json=as_json
+        )
+    )
 
 
 @kubechat.command()

@@ -1,11 +1,14 @@
 """`kubechat chat`: the terminal adapter and the engine, on real clusters or a practice one."""
 
+import asyncio
 import getpass
+import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TextIO
 
-from adapters.terminal.ask import ask
+from adapters.terminal.ask import ask, script_entries
 from adapters.terminal.chat import chat
 from adapters.terminal.render import new_console, render
 from bot.main.parts import Parts, parts
@@ -29,13 +32,18 @@ async def _running(
 async def run_chat(
     entries: Sequence[str] | None,
     *,
+    script: TextIO | None,
     user: str | None,
     approve_as: str | None,
     practice: bool,
     manifests: Path | None,
     as_json: bool,
 ) -> int:
-    """Talk, or say the entries and leave. Returns the exit status."""
+    """Talk, or say the entries or the script and leave, with an exit status. Without a terminal, standard input is the script."""
+    if entries is None and script is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        script = sys.stdin
+    if script is not None:
+        entries = script_entries(await asyncio.to_thread(script.read))
     name = user or ("alice" if practice else getpass.getuser())
     workspace = "practice" if practice else "local"
     others = [approve_as] if approve_as else []

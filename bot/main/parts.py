@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from adapters.terminal.ask import ScriptNotUnderstood
+from adapters.terminal.room import EntryRefused
 from audit.cli import key_file
 from audit.database import DatabaseUnusable
 from audit.keys import DecryptionRefused, Keyring, KeysUnreadable, KeyUnknown, keyring
@@ -24,9 +26,9 @@ class PracticeUnusable(Exception):
     """The practice cluster cannot do what was asked; the message says why and what to do."""
 
 
-CANNOT_START = (
+CANNOT_START: tuple[type[Exception], ...] = (
     PracticeUnusable, WrongSetting, DatabaseUnusable, KeysUnreadable, KeyUnknown, DecryptionRefused, AuditUnavailable,
-    StoreUnavailable, KubeconfigRefused, NoBotAccess, UnmappedUser, ClusterError, OSError,
+    StoreUnavailable, KubeconfigRefused, NoBotAccess, UnmappedUser, ClusterError, EntryRefused, ScriptNotUnderstood, OSError,
 )  # fmt: skip
 """What keeps a command from starting and can be mended by whoever started it."""
 
