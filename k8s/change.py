@@ -32,8 +32,13 @@ class Change:
     revision: int = 0
 
 
-async def send(client: ClusterClient, change: Change, *, dry_run: bool = False) -> dict[str, Any]:
-    """Send a change, or have the server pretend to. Returns the object as it then is (for a delete, the server's answer)."""
+async def send(
+    client: ClusterClient, change: Change, *, dry_run: bool = False, warnings: list[str] | None = None
+) -> dict[str, Any]:
+    """Send a change, or have the server pretend to. Returns the object as it then is (for a delete, the server's answer).
+
+    What the server warns of is added to `warnings`.
+    """
     if not change.method:
         return change.before or {}
     query: Query = change.query
@@ -46,7 +51,9 @@ async def send(client: ClusterClient, change: Change, *, dry_run: bool = False) 
         body = {**body, "dryRun": ["All"]}
     elif dry_run:
         query = (*query, ("dryRun", "All"))
-    return await client.request(change.method, change.path, query=query, body=body, content_type=change.content_type)
+    return await client.request(
+        change.method, change.path, query=query, body=body, content_type=change.content_type, warnings=warnings
+    )
 
 
 def patch(

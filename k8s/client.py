@@ -7,6 +7,7 @@ followed, no file of the host is read, and an answer has a bound in size and in 
 import asyncio
 import json
 import os
+import re
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -68,6 +69,22 @@ class Endpoint:
     client_key: str = field(default="", repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    path: str
+    query: Query = ()
+    body: Any = None
+    content_type: str = JSON
+    accept: str = JSON
+    seconds: float = 15.0
+
+    @property
+    def wrote(self) -> bool:
+        """Whether a missing answer leaves it unknown if something has changed."""
+        return self.method != "GET"
+
+
 class ClusterClient:
     """Requests to one cluster in the name of one identity. Made by `k8s.access.connect`; close it when done.
 
@@ -119,19 +136,23 @@ class ClusterClient:
         content_type: str = JSON,
         accept: str = JSON,
         seconds: float | None = None,
+        warnings: list[str] | None = None,
     ) -> dict[str, Any]:
         """Send one request and return the JSON object of the answer. `seconds` bounds all of it.
 
+        What the server warns of (a deprecated version, a pod that is less secure than wished) is added to `warnings`.
+
         A read is tried a second time when the server asks for that with Retry-After of at most MAX_RETRY_AFTER seconds.
         """
+        request = _Request(method, path, query, body, content_type, accept, self.seconds if seconds is None else seconds)
         try:
-            return await self._request_once(method, path, query, body, content_type, accept, seconds)
+            return await self._request_once(request, warnings)
         except ApiError as error:
             wait = error.retry_after
-            if method != "GET" or error.status not in {429, 503} or wait is None or wait > MAX_RETRY_AFTER:
+            if request.wrote or error.status not in {429, 503} or wait is None or wait > MAX_RETRY_AFTER:
                 raise
         await asyncio.sleep(wait)
-        return await self._request_once(method, path, query, body, content_type, accept, seconds)
+        return await self._request_once(request, warnings)
 
     async def get(self, path: str, *, query: Query = (), accept: str = JSON, seconds: float | None = None) -> dict[str, Any]:
         """Read one object or list."""
@@ -163,7 +184,7 @@ class ClusterClient:
     async def stream(self, path: str, *, query: Query = (), seconds: float) -> AsyncGenerator[bytes, None]:
         """The bytes of an answer as they come, for at most `seconds`. The end in time is not an error: it just ends."""
         deadline = time.monotonic() + seconds
-        response = await self._send("GET", path, query, None, JSON, "*/*", seconds)
+        response = await self._send(_Request("GET", path, query, accept="*/*", seconds=seconds))
         try:
             while (left := deadline - time.monotonic()) > 0:
                 async with asyncio.timeout(left):
@@ -176,46 +197,41 @@ class ClusterClient:
         finally:
             response.close()
 
-    async def _request_once(
-        self, method: str, path: str, query: Query, body: Any, content_type: str, accept: str, bound: float | None
-    ) -> dict[str, Any]:
-        seconds = self.seconds if bound is None else bound
-        wrote = method != "GET"
-        response = await self._send(method, path, query, body, content_type, accept, seconds)
+    async def _request_once(self, request: "_Request", warnings: list[str] | None) -> dict[str, Any]:
+        response = await self._send(request)
         try:
-            data = await self._read(response, self.max_bytes, seconds, wrote=wrote)
+            data = await self._read(response, self.max_bytes, request.seconds, wrote=request.wrote)
         finally:
             response.release()
         try:
             answer = json.loads(data)
         except ValueError as error:
-            raise AnswerBroken(self.cluster, "it is not JSON", wrote) from error
+            raise AnswerBroken(self.cluster, "it is not JSON", request.wrote) from error
         if not isinstance(answer, dict):
-            raise AnswerBroken(self.cluster, "it is not a JSON object", wrote)
+            raise AnswerBroken(self.cluster, "it is not a JSON object", request.wrote)
+        if warnings is not None:
+            warnings += [text for header in response.headers.getall("Warning", ()) for text in _warning_texts(header)]
         return answer
 
-    async def _send(
-        self, method: str, path: str, query: Query, body: Any, content_type: str, accept: str, seconds: float
-    ) -> "aiohttp.ClientResponse":
+    async def _send(self, request: "_Request") -> "aiohttp.ClientResponse":
         """Send and return the answer once its status is known to be good."""
         import aiohttp
         from multidict import CIMultiDict
         from yarl import URL
 
-        headers = CIMultiDict((*self._headers, ("Accept", accept), ("Content-Type", content_type)))
+        headers = CIMultiDict((*self._headers, ("Accept", request.accept), ("Content-Type", request.content_type)))
         if self._token is not None:
             headers["Authorization"] = f"Bearer {await self._token()}"
-        url = URL(f"{self.server}{path}" + (f"?{urlencode(query)}" if query else ""), encoded=True)
-        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(seconds, 10.0))
-        wrote = method != "GET"
+        url = URL(f"{self.server}{request.path}" + (f"?{urlencode(request.query)}" if request.query else ""), encoded=True)
+        timeout = aiohttp.ClientTimeout(total=request.seconds, sock_connect=min(request.seconds, 10.0))
         try:
-            sent = await self._rest.request(method, url, headers=headers, body=body, _request_timeout=timeout)
+            sent = await self._rest.request(request.method, url, headers=headers, body=request.body, _request_timeout=timeout)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise self._transport_error(error, seconds, wrote=wrote) from error
+            raise self._transport_error(error, request.seconds, wrote=request.wrote) from error
         response: aiohttp.ClientResponse = sent.response
         if response.status >= 400:
             try:
-                raise await self._api_error(response, seconds)
+                raise await self._api_error(response, request.seconds)
             finally:
                 response.release()
         return response
@@ -285,6 +301,14 @@ def api_error(status: int, reason: str, data: bytes, retry_after: float | None =
     details = answer.get("details")
     details = details if isinstance(details, dict) else {}
     return ApiError(status, str(answer.get("reason") or reason), str(answer.get("message") or ""), details, retry_after)
+
+
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
+"""RFC 9110's form of the header, with the one code that Kubernetes uses."""
+
+
+def _warning_texts(header: str) -> list[str]:
+    return [re.sub(r"\\(.)", r"\1", text) for text in _WARNING.findall(header)]
 
 
 def _seconds(header: str) -> float | None:

@@ -186,7 +186,7 @@ def _need(verb: str, resource: ApiResource, namespace: str | None, name: str | N
 
 
 async def _manifest_needs(client: ClusterClient, command: Command) -> list[Need]:
-    """For apply: get and patch, and create for what is not there yet (the server asks for it then)."""
+    """What create and delete take, and apply: get and patch, and create for what is not there yet."""
     needs: list[Need] = []
     try:
         values = read_manifest(command.manifest or "")
@@ -197,6 +197,9 @@ async def _manifest_needs(client: ClusterClient, command: Command) -> list[Need]
         metadata = value["metadata"]
         namespace = metadata.get("namespace") or namespace_of(client, command)
         name = metadata.get("name")
+        if command.verb == "create":
+            needs.append(_need("create", resource, namespace))
+            continue
         if command.verb == "delete":
             needs += [_need(verb, resource, namespace, name) for verb in ("get", "delete")]
             continue

@@ -116,7 +116,7 @@ async def discovered(client: "ClusterClient", word: str) -> ApiResource:
     await refresh(client)
     if found := _find(known.resources, word):
         return found
-    raise UnknownResource(word, client.cluster, _nearest(known.resources, word))
+    raise UnknownResource(word, client.cluster, _nearest(known.resources, word), known.missing)
 
 
 async def resolve_object(client: "ClusterClient", api_version: str, kind: str) -> ApiResource:
@@ -133,7 +133,8 @@ async def resolve_object(client: "ClusterClient", api_version: str, kind: str) -
         if attempt == 0:
             await refresh(client)
     word = f"{kind}.{version}.{group}" if group else kind
-    raise UnknownResource(word, client.cluster, _nearest(client.discovered.resources, kind.lower()))
+    known = client.discovered
+    raise UnknownResource(word, client.cluster, _nearest(known.resources, kind.lower()), known.missing)
 
 
 async def refresh(client: "ClusterClient") -> None:

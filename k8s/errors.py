@@ -74,11 +74,12 @@ class ApiError(ClusterError):
 
 @dataclass(eq=False)
 class UnknownResource(ClusterError):
-    """The cluster serves no such resource. `nearest` are words that it would know."""
+    """The cluster serves no such resource. `nearest` are words that it would know, `missing` groups that do not answer now."""
 
     word: str
     cluster: str
     nearest: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -134,7 +135,7 @@ def _sentence(error: ClusterError) -> str:
                 " ask for less, with a name, a namespace or a label selector."
             )
         case UnknownResource():
-            return f"The cluster {error.cluster} has no resource type {error.word!r}{_did_you_mean(error.nearest)}"
+            return f"The cluster {error.cluster} has no resource type {error.word!r}{_did_you_mean(error)}"
         case PartlyDone():
             return f"Only partly done ({', '.join(error.done)}; {error.left} not): {_sentence(error.cause)}"
         case NotExecutable() | CommandInvalid():
@@ -149,8 +150,12 @@ def _look_first(wrote: bool) -> str:
     return "ask again in a minute, and tell whoever runs the cluster if it stays so"
 
 
-def _did_you_mean(nearest: tuple[str, ...]) -> str:
-    return f": did you mean {' or '.join(nearest)}?" if nearest else ": `kubectl api-resources` lists what it has."
+def _did_you_mean(error: UnknownResource) -> str:
+    if error.nearest:
+        return f": did you mean {' or '.join(error.nearest)}?"
+    if error.missing:
+        return f", or it is in a part of its API that does not answer now ({', '.join(error.missing)}): ask again in a minute."
+    return ": `kubectl api-resources` lists what it has."
 
 
 def _said(error: ApiError) -> str:

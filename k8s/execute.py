@@ -14,6 +14,7 @@ from k8s.events import events
 from k8s.get import get
 from k8s.logs import logs
 from k8s.plan import PLANNERS, plan_changes
+from k8s.redact import clean_line, safe_text
 from k8s.rights import can_i, whoami
 from k8s.rollout import history, status
 from k8s.top import top_nodes, top_pods
@@ -78,9 +79,10 @@ async def _write(
 async def send_all(client: ClusterClient, changes: tuple[Change, ...], *, dry_run: bool = False) -> ExecutionResult:
     """Send changes one after the other. Raises PartlyDone, or the error itself when nothing was changed before it."""
     done: list[Change] = []
+    warnings: list[str] = []
     for change in changes:
         try:
-            await send(client, change, dry_run=dry_run)
+            await send(client, change, dry_run=dry_run, warnings=warnings)
         except ClusterError as error:
             if not any(each.method for each in done):
                 raise
@@ -89,4 +91,5 @@ async def send_all(client: ClusterClient, changes: tuple[Change, ...], *, dry_ru
     suffix = " (server dry run)" if dry_run else ""  # kubectl's words
     text = "\n".join(f"{change.done}{suffix}" for change in changes)
     changed = () if dry_run else tuple(change.target for change in changes if change.method)
-    return ExecutionResult(text=text, changed=changed)
+    notes = tuple(dict.fromkeys(safe_text(clean_line(warning)) for warning in warnings))
+    return ExecutionResult(text=text, changed=changed, notes=notes)

@@ -1,12 +1,14 @@
 """`logs`: what containers wrote, of a pod, a workload or a label, within bounds of time and size."""
 
 import asyncio
+import re
+import time
 from contextlib import aclosing
 from dataclasses import dataclass
 
 from k8s.client import ClusterClient, Limits, Query
 from k8s.discovery import resolve
-from k8s.errors import ApiError, ClusterError, CommandInvalid, explain
+from k8s.errors import ClusterError, CommandInvalid, explain
 from k8s.live import Found, dig, namespace_of, read_list, read_one
 from k8s.redact import safe_text
 from k8s.types import Command, ExecutionResult
@@ -34,8 +36,11 @@ class _Source:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
+    """The end of one log; `cut` when it was longer than its bound, `late` when more was to come."""
+
     text: str
     cut: bool
+    late: bool
 
 
 async def logs(client: ClusterClient, command: Command, limits: Limits) -> ExecutionResult:
@@ -47,22 +52,29 @@ async def logs(client: ClusterClient, command: Command, limits: Limits) -> Execu
         notes.append(f"Logs of {at_most} of {len(sources)} containers; name a pod or a container for the others.")
         sources = sources[:at_most]
     room = max(1000, limits.characters // max(1, len(sources)))
-    results = await asyncio.gather(*(_read(client, command, source, room) for source in sources), return_exceptions=True)
-    texts, cut_any = [], False
+    # The rest of the time is for finding the pods, and for an answer that is not cut off itself.
+    seconds = min(FOLLOW_SECONDS, limits.seconds * 0.8) if command.has("follow") else limits.seconds * 0.8
+    reads = [_read(client, command, source, room, seconds) for source in sources]
+    results = await asyncio.gather(*reads, return_exceptions=True)
+    texts, parts = [], []
     for source, result in zip(sources, results, strict=True):
         if isinstance(result, _Part):
             texts.append(_prefixed(command, source, result.text, several=len(sources) > 1))
-            cut_any = cut_any or result.cut
+            parts.append(result)
         elif isinstance(result, ClusterError) and len(sources) > 1:
             notes.append(f"{source.pod.name}/{source.container}: {explain(result)}")
         else:
             raise result
     if sources and not texts:
         raise next(result for result in results if isinstance(result, ClusterError))
-    truncated = f"Only the last {room:,} characters of each container; ask with --since or a smaller --tail." if cut_any else ""
+    said = []
     if command.has("follow"):
-        truncated = f"Followed for {FOLLOW_SECONDS:g} s. {truncated}".strip()
-    return ExecutionResult(text="".join(texts), truncated=truncated, notes=tuple(notes))
+        said.append(f"Followed for {seconds:g} s.")
+    elif any(part.late for part in parts):
+        said.append(f"Not all came within {seconds:g} s.")
+    if any(part.cut for part in parts):
+        said.append(f"Only the last {room:,} characters of each container; ask with --since or a smaller --tail.")
+    return ExecutionResult(text="".join(texts), truncated=" ".join(said), notes=tuple(notes))
 
 
 def _prefixed(command: Command, source: _Source, text: str, *, several: bool) -> str:
@@ -168,9 +180,9 @@ def _query(command: Command, source: _Source) -> Query:
     return tuple(pairs)
 
 
-async def _read(client: ClusterClient, command: Command, source: _Source, room: int) -> _Part:
+async def _read(client: ClusterClient, command: Command, source: _Source, room: int, seconds: float) -> _Part:
     """The end of one log: the last `room` characters, from the first whole line on."""
-    seconds = FOLLOW_SECONDS if command.has("follow") else client.seconds
+    started = time.monotonic()
     kept = bytearray()
     cut = False
     # A character may have four bytes; what came first is dropped as more comes, so memory stays bounded.
@@ -191,17 +203,10 @@ async def _read(client: ClusterClient, command: Command, source: _Source, room: 
         text, cut = text[-room:], True
     if cut:
         text = text[text.find("\n") + 1 :]
-    return _Part(text, cut)
+    return _Part(text, cut, time.monotonic() - started >= seconds)
 
 
 def seconds_of(duration: str) -> float:
     """A Go duration (`1h30m`) in seconds."""
-    import re
-
     units = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
     return sum(float(number) * units[unit] for number, unit in re.findall(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)", duration))
-
-
-def not_a_log(error: ApiError) -> bool:
-    """Whether the server says that the container has not written anything yet."""
-    return error.status == 400 and "waiting to start" in error.message

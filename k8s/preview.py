@@ -12,7 +12,7 @@ from k8s.errors import ApiError, CommandInvalid
 from k8s.live import Found, dig, read_list
 from k8s.logs import pod_selector
 from k8s.plan import plan_changes
-from k8s.redact import LAST_APPLIED, REDACTED, clean_line, redact_object
+from k8s.redact import LAST_APPLIED, REDACTED, clean_line, redact_object, safe_text
 from k8s.rollout import owned_by
 from k8s.types import Command, FieldChange, ObjectRef, Preview
 from k8s.undo import undo_of
@@ -62,15 +62,18 @@ def _at_most(lines: Sequence[str], at_most: int = 60) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The object as it would be, None if that could not be tried."""
+    """The object as it would be, None if that could not be tried, and what the server warned of."""
 
     value: dict[str, Any] | None
+    warnings: tuple[str, ...] = ()
 
 
 async def _try(client: ClusterClient, change: Change, changes: Sequence[Change]) -> _Answer:
     """The dry run. An object in a namespace that the same manifest makes cannot be tried: there is no such namespace yet."""
     try:
-        return _Answer(await send(client, change, dry_run=True))
+        warnings: list[str] = []
+        value = await send(client, change, dry_run=True, warnings=warnings)
+        return _Answer(value, tuple(warnings))
     except ApiError as error:
         made = {each.target.name for each in changes if each.before is None and each.target.resource == "namespaces"}
         if error.status == 404 and change.target.namespace in made:
@@ -282,6 +285,7 @@ def _warnings(command: Command, change: Change, answer: _Answer) -> Iterator[str
         return
     if answer.value is None:
         yield f"{change.display} could not be tried, since its namespace is not there yet."
+    yield from (safe_text(clean_line(warning)) for warning in answer.warnings)
     before = change.before or {}
     if change.method == "DELETE" and change.target.resource in _DATA_GOES:
         yield _DATA_GOES[change.target.resource]

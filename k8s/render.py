@@ -11,6 +11,9 @@ from k8s.client import Limits
 from k8s.redact import clean_line, safe_text
 from k8s.types import Table
 
+MAX_CELL = 500
+"""Characters of one cell: a custom resource's column may hold anything."""
+
 
 class _Dumper(yaml.CSafeDumper):
     """YAML as kubectl writes it: keys sorted, text of several lines as a block."""
@@ -52,7 +55,8 @@ def cell(value: Any) -> str:
         return "true" if value else "false"
     text = str(value)
     first, newline, _ = text.partition("\n")
-    return safe_text(clean_line(f"{first}..." if newline else text))
+    text = f"{first}..." if newline else text
+    return safe_text(clean_line(text if len(text) <= MAX_CELL else f"{text[:MAX_CELL]}…"))
 
 
 def server_table(

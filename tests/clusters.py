@@ -114,7 +114,7 @@ class LiveCluster:
 
         async def all_ready() -> bool:
             deployments = await admin.items(f"/apis/apps/v1/namespaces/{namespace}/deployments")
-            pods = await admin.items(f"/api/v1/namespaces/{namespace}/pods")
+            pods = await admin.items(f"/api/v1/namespaces/{namespace}/pods", query=(("labelSelector", "pod-template-hash"),))
             wished = sum(each["spec"]["replicas"] for each in deployments)
             return all(_settled(each) for each in deployments) and len(pods) == wished
 
@@ -162,7 +162,7 @@ async def exists(client: ClusterClient, path: str) -> bool:
 async def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait for a condition; TimeoutError when it never comes."""
     async with asyncio.timeout(seconds):
-        while not await condition():
+        while not await condition():  # noqa: ASYNC110 - the condition lies in another process
             await asyncio.sleep(0.05)
 
 

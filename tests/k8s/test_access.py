@@ -2,8 +2,7 @@
 
 import base64
 import json
-import os
-import stat
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from k8s.denials import Denial, Need, denials, explain_denials, least_role
 from k8s.errors import ApiError
 from k8s.kubeconfig import Kubeconfig, KubeconfigRefused, check_kubeconfig
 from tests.clusters import LiveCluster, command
+from tests.controlplane import certificates
 
 PEM = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n").decode()
 
@@ -142,27 +142,27 @@ async def test_cluster_knows_who_comes(cluster: LiveCluster) -> None:
     assert "developers" in person.groups
 
 
-async def test_client_certificate_is_used_and_leaves_no_file(cluster: LiveCluster, tmp_path: Path) -> None:
+async def test_client_certificate_is_used(cluster: LiveCluster) -> None:
     if cluster.name == "practice":
         pytest.skip("the practice cluster knows tokens only")
-    import tempfile
-
-    before = set(os.listdir(tempfile.gettempdir()))
     client = await connect(cluster.access("grace"))
     try:
         assert (await whoami(client)).user == "grace"
     finally:
         await client.close()
-    assert not [
-        name for name in set(os.listdir(tempfile.gettempdir())) - before if name.startswith("kubechat-") and "control" not in name
-    ]
 
 
-async def test_temporary_certificate_file_is_for_its_owner_only(tmp_path: Path) -> None:
-    import tempfile
-
-    with tempfile.NamedTemporaryFile("w", prefix="kubechat-", dir=tmp_path) as file:
-        assert stat.S_IMODE(os.stat(file.name).st_mode) == 0o600
+async def test_client_certificate_is_for_our_eyes_only_and_gone_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The folder of temporary files is watched through the clock of its change, since the file itself is there for an instant."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    authority = certificates.new_authority()
+    pair = certificates.person_pair(authority, "grace", ["developers"])
+    endpoint = Endpoint("https://127.0.0.1:1", client_certificate=pair.certificate.decode(), client_key=pair.key.decode())
+    before = tmp_path.stat().st_mtime_ns
+    client = await connect(ClusterAccess("shop", "grace", KubeconfigCredentials(Kubeconfig(endpoint))))
+    await client.close()
+    assert tmp_path.stat().st_mtime_ns > before
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_impersonated_user_acts_as_that_user(cluster: LiveCluster) -> None:

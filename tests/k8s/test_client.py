@@ -252,11 +252,14 @@ async def test_redirect_takes_no_token_elsewhere() -> None:
         stolen.append(request.headers.get("Authorization", ""))
         return web.json_response({})
 
-    async with serving(thief) as elsewhere:
-        async with serving(answering(307, "", {"Location": f"{elsewhere}/x"})) as server, client_of(server) as client:
-            for method in ("GET", "POST"):
-                with pytest.raises(AnswerBroken):
-                    await client.request(method, "/api", body=None)
+    async with (
+        serving(thief) as elsewhere,
+        serving(answering(307, "", {"Location": f"{elsewhere}/x"})) as server,
+        client_of(server) as client,
+    ):
+        for method in ("GET", "POST"):
+            with pytest.raises(AnswerBroken):
+                await client.request(method, "/api", body=None)
     assert stolen == []
 
 

@@ -120,6 +120,18 @@ async def test_quota_is_felt_before_anybody_is_asked(cluster: LiveCluster) -> No
     assert explain(caught.value).startswith("The namespace's quota does not allow it: ")
 
 
+async def test_warnings_of_the_server_are_shown_before_anybody_is_asked(cluster: LiveCluster) -> None:
+    if cluster.name == "practice":
+        pytest.skip("the practice cluster has no pod security admission")
+    namespace = await cluster.namespace(objects=())
+    await cluster.run("admin", f"label ns {namespace} pod-security.kubernetes.io/warn=restricted")
+    manifest = json.dumps(SHOP[0])
+    preview = await cluster.preview("alice", f"apply -f - -n {namespace}", manifest=manifest)
+    assert any('would violate PodSecurity "restricted' in warning for warning in preview.warnings)
+    result = await cluster.run("alice", f"apply -f - -n {namespace}", manifest=manifest)
+    assert any("would violate PodSecurity" in note for note in result.notes)
+
+
 async def test_invalid_change_is_refused_before_anybody_is_asked(cluster: LiveCluster, shop: str) -> None:
     with pytest.raises(ApiError) as caught:
         await cluster.preview("alice", f"label deploy checkout bad/key/twice=x -n {shop}")
