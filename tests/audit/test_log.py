@@ -384,7 +384,7 @@ def narrow_url(postgres_server: PostgresServer, postgres_url: str) -> Iterator[s
 
 async def test_the_applications_role_needs_no_right_to_change_rows(postgres_url: str, narrow_url: str, keys: Keyring) -> None:
     await (await AuditLog.open(postgres_url, keys)).close()
-    readme = (Path(__file__).parents[2] / "audit" / "README.md").read_text()
+    readme = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
     grants = [line.strip().removesuffix(";") for line in readme.splitlines() if line.strip().startswith("GRANT")]
     owner = create_engine(postgres_url)
     with owner.begin() as connection:
