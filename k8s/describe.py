@@ -189,14 +189,12 @@ async def _replica_sets(client: ClusterClient, found: Found) -> list[Field]:
 async def _endpoints(client: ClusterClient, found: Found) -> list[Field]:
     query = (("labelSelector", f"kubernetes.io/service-name={found.name}"),)
     slices = await read_list(client, await resolve(client, "endpointslices"), found.namespace, query)
-    addresses = [
-        address if port.get("port") is None else f"{address}:{port['port']}"
-        for each in slices
-        for port in each.value.get("ports") or ({},)
-        for endpoint in each.value.get("endpoints") or ()
-        if dig(endpoint, "conditions", "ready", default=True)
-        for address in endpoint.get("addresses") or ()
-    ]
+    addresses: list[str] = []
+    for each in slices:
+        ready = [end for end in each.value.get("endpoints") or () if dig(end, "conditions", "ready", default=True)]
+        hosts = [host for endpoint in ready for host in endpoint.get("addresses") or ()]
+        ports = [port.get("port") for port in each.value.get("ports") or ()] or [None]
+        addresses += [host if port is None else f"{host}:{port}" for port in ports for host in hosts]
     more = f" + {len(addresses) - 10} more" if len(addresses) > 10 else ""
     return [("Endpoints", clean_line(",".join(addresses[:10])) + more if addresses else "<none>")]
 

@@ -34,8 +34,8 @@ async def events(client: ClusterClient, command: Command, limits: Limits) -> Exe
         )
     rows = tuple(_row(event, everywhere=namespace is None) for event in found[-limits.rows :])
     truncated = f"The newest {len(rows):,} of {len(found):,} events." if len(rows) < len(found) else ""
-    columns = ("LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE")
-    columns = columns if namespace else ("NAMESPACE", *columns)
+    place = () if namespace else ("NAMESPACE",)
+    columns = (*place, "LAST SEEN", "TYPE", "REASON", "OBJECT", "MESSAGE")
     table = Table(() if command.has("no-headers") else columns, rows)
     return ExecutionResult(tables=(table,), truncated=truncated, notes=notes)
 

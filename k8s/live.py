@@ -31,7 +31,8 @@ class Found:
     @property
     def namespace(self) -> str | None:
         """The object's namespace, or None for what has none."""
-        return self.value["metadata"].get("namespace")
+        namespace: str | None = self.value["metadata"].get("namespace")
+        return namespace
 
     @property
     def display(self) -> str:

@@ -217,8 +217,8 @@ async def _wait(client: ClusterClient, found: Found, seconds: float) -> tuple[li
     said = [line]
     deadline = time.monotonic() + seconds
     while not over and (left := deadline - time.monotonic()) > 0:
-        query = (("watch", "true"), ("fieldSelector", f"metadata.name={found.name}"))
-        query += (("resourceVersion", found.value["metadata"]["resourceVersion"]),)
+        since = found.value["metadata"]["resourceVersion"]
+        query = (("watch", "true"), ("fieldSelector", f"metadata.name={found.name}"), ("resourceVersion", since))
         pending = b""
         async with aclosing(client.stream(found.resource.path(found.namespace), query=query, seconds=left)) as chunks:
             async for chunk in chunks:
