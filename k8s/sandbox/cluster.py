@@ -62,6 +62,7 @@ class Sandbox:
         await load.Loader(cluster.objects, cluster.loop, cluster.people).load(found, practice=manifests is not None)
         cluster.objects.admission.default_accounts = True
         await cluster._serve(host, port)
+        cluster.loop.memory["authority"] = cluster.authority
         cluster.loop.start()
         return cluster
 

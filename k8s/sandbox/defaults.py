@@ -110,6 +110,8 @@ def _tag(image: str) -> str:
 
 
 def _pod_spec(spec: Json) -> None:
+    if spec.get("terminationGracePeriodSeconds", 0) < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     if spec.get("serviceAccountName"):
         spec["serviceAccount"] = spec["serviceAccountName"]
     elif spec.get("serviceAccount"):

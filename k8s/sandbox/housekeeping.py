@@ -108,7 +108,7 @@ def _furnish(loop: Loop, name: str) -> None:
         note += "the internal service IP or kubernetes.default.svc. No other usage is guaranteed across distributions of "
         note += "Kubernetes clusters."
         meta: Json = {"name": "kube-root-ca.crt", "namespace": name, "annotations": {"kubernetes.io/description": note}}
-        data = {"ca.crt": "-----BEGIN CERTIFICATE-----\n(the practice cluster has none)\n-----END CERTIFICATE-----\n"}
+        data = {"ca.crt": loop.memory.get("authority", "")}
         loop.create("configmaps", {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": data})
 
 
@@ -209,9 +209,11 @@ def _slice(loop: Loop, service: Json, pods: list[Json]) -> None:
         made: Json = {"namespace": meta["namespace"], "generateName": f"{meta['name']}-", "labels": labels}
         made["ownerReferences"] = [owner_ref(service)]
         body: Json = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": made}
-        loop.create("endpointslices.discovery.k8s.io", {**body, "addressType": "IPv4", "endpoints": listed, "ports": ports})
-    elif (mine[0].get("endpoints"), mine[0].get("ports")) != (listed, ports):
-        changed = {**mine[0], "metadata": dict(mine[0]["metadata"]), "endpoints": listed, "ports": ports}
+        filled = {"addressType": "IPv4", "endpoints": listed or None, "ports": ports or None}
+        loop.create("endpointslices.discovery.k8s.io", {**body, **filled})
+    elif (mine[0].get("endpoints") or [], mine[0].get("ports") or []) != (listed, ports):
+        head = {**mine[0]["metadata"], "generation": mine[0]["metadata"].get("generation", 1) + 1}
+        changed = {**mine[0], "metadata": head, "endpoints": listed or None, "ports": ports or None}
         loop.put("endpointslices.discovery.k8s.io", changed)
 
 

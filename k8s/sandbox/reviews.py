@@ -13,6 +13,7 @@ from k8s.sandbox.kinds import Kind
 from k8s.sandbox.people import Caller
 from k8s.sandbox.rbac import Action
 from k8s.sandbox.server import Ask, Server, denial
+from k8s.sandbox.store import encode
 
 
 def install(server: Server) -> None:
@@ -127,7 +128,8 @@ def _token(server: Server, ask: Ask) -> web.StreamResponse:
     token = server.people.account_token(namespace, name, uid, seconds, {})
     expires = units.stamp(units.now() + timedelta(seconds=seconds))
     body["metadata"] |= {"name": name, "namespace": namespace, "creationTimestamp": units.stamp()}
-    return server.reply(ask, {**body, "status": {"token": token, "expirationTimestamp": expires}}, 201)
+    status = {"token": token, "expirationTimestamp": expires}
+    return server.bytes_reply(ask, encode({**body, "status": status}), 201)
 
 
 # nobody may hand out rights that they do not have

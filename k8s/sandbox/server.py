@@ -111,7 +111,7 @@ class Server:
         if not asked.resource:
             return self._document(http, asked)
         kind = self.kinds.find(asked.group, asked.version, asked.resource)
-        if kind is None and (asked.group, asked.version) not in {(one.group, one.version) for one in self.kinds}:
+        if kind is None and asked.group not in {one.group for one in self.kinds}:
             return web.Response(text="404 page not found\n", status=404)
         if kind is None or (asked.sub and asked.sub not in kind.subresources):
             raise errors.unknown_path()
@@ -198,6 +198,8 @@ class Server:
             if wanted.params.get("v") == "v2":
                 return json_response(discovery.aggregated(self.kinds, core=path == "/api"), media=discovery.AGGREGATED)
         found = self._plain_document(path, http)
+        if found is None and (path.startswith("/api/") or path.split("/")[1:3] in [["apis", one.group] for one in self.kinds]):
+            raise errors.unknown_path()
         if found is None:
             return web.Response(text="404 page not found\n", status=404)
         return json_response(found)
@@ -412,6 +414,8 @@ class Server:
         self.objects.complete(self._stored_kind(ask.kind), obj)
         for check in self.before_write:
             check(ask, obj, None)
+        if ask.kind.id == "pods" and "." in obj["metadata"].get("name", ""):
+            ask.warnings.append(DOTTED_POD)
         apply.record(obj, None, self.manager(ask), ask.kind, self.objects.root(ask.kind))
         made = self.objects.create(self._stored_kind(ask.kind), obj, write)
         return self.reply(ask, made, 201)
@@ -529,7 +533,7 @@ class Server:
         _, unknown = decode.typed(value, root, ask.kind.kind, ask.kind.version) if root else (value, [])
         if unknown and ask.kind.crd is None:
             first = unknown[0].split('"')[1]
-            place = f"{ask.asked.namespace}/{ask.asked.name}"
+            place = f"{(value.get('metadata') or {}).get('namespace', '')}/{ask.asked.name}"
             text = f"failed to create typed patch object ({place}; {ask.kind.api_version}, Kind={ask.kind.kind}): "
             raise ApiRefused(500, "", f"{text}.{_with_keys(first, value)}: field not declared in schema")
 
@@ -634,6 +638,10 @@ class Server:
         return _respond(body, status, media, _warning_headers(ask.warnings))
 
 
+DOTTED_POD = (
+    "metadata.name: this is used in the Pod's hostname, which can result in surprising behavior; a DNS label is "
+    "recommended: [must not contain dots]"
+)
 DEPRECATED = {
     "endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
     "componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",

@@ -95,7 +95,7 @@ def _annotations(found: Any, path: str) -> Causes:
 
 def _meta_update(kind: Kind, meta: Json, old: Json) -> Causes:
     if meta.get("uid") != old.get("uid"):
-        yield invalid("metadata.uid", meta.get("uid"), IMMUTABLE)
+        yield from [invalid("metadata.uid", meta.get("uid"), IMMUTABLE)] * 2  # the real server checks twice
     yield from labels(meta.get("labels"), "metadata.labels")
     yield from _annotations(meta.get("annotations"), "metadata.annotations")
     added = [one for one in meta.get("finalizers") or () if one not in (old.get("finalizers") or ())]

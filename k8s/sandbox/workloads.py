@@ -22,6 +22,7 @@ from k8s.sandbox.kubelet import fits_node
 from k8s.sandbox.objects import random_suffix
 
 REVISION_LABEL = "controller-revision-hash"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 REVISIONS = "controllerrevisions.apps"
 
 
@@ -133,19 +134,21 @@ def _revision(loop: Loop, owner: Json) -> tuple[str, list[Json]]:
     if same is not None:
         if same is not listed[-1]:
             same = loop.put(REVISIONS, {**same, "metadata": dict(same["metadata"]), "revision": number})
-        return same["metadata"]["labels"][REVISION_LABEL], listed
+        return same["metadata"]["name"].removeprefix(f"{owner['metadata']['name']}-"), listed
     mark = template_hash(owner["spec"]["template"])
     meta = owner["metadata"]
-    labels = {**(owner["spec"]["template"]["metadata"].get("labels") or {}), REVISION_LABEL: mark}
-    body = {
+    label = "controller.kubernetes.io/hash" if owner["kind"] == "StatefulSet" else REVISION_LABEL
+    notes = {key: value for key, value in (meta.get("annotations") or {}).items() if key != LAST_APPLIED}
+    head: Json = {
+        "name": f"{meta['name']}-{mark}",
+        "namespace": meta["namespace"],
+        "labels": {**(owner["spec"]["template"]["metadata"].get("labels") or {}), label: mark},
+        "ownerReferences": [owner_ref(owner)],
+    }
+    body: Json = {
         "apiVersion": "apps/v1",
         "kind": "ControllerRevision",
-        "metadata": {
-            "name": f"{meta['name']}-{mark}",
-            "namespace": meta["namespace"],
-            "labels": labels,
-            "ownerReferences": [owner_ref(owner)],
-        },
+        "metadata": {**head, "annotations": notes} if notes else head,
         "data": data,
         "revision": number,
     }
@@ -259,11 +262,11 @@ def _stateful_make(loop: Loop, owner: Json, number: int, mark: str) -> bool:
     try:
         loop.create("pods", pod)
     except ApiRefused as refused:
-        text = f"create Pod {meta['name']} in StatefulSet {name} failed error: {refused.message}"
+        text = f"Create Pod {meta['name']} in StatefulSet {name} failed error: {refused.message}"
         loop.event(owner, "Warning", "FailedCreate", text, "statefulset-controller")
         loop.later(5.0, "statefulset", namespace, name)
         return False
-    text = f"create Pod {meta['name']} in StatefulSet {name} successful"
+    text = f"Create Pod {meta['name']} in StatefulSet {name} successful"
     loop.event(owner, "Normal", "SuccessfulCreate", text, "statefulset-controller")
     return True
 
@@ -280,13 +283,13 @@ def _stateful_claim(loop: Loop, owner: Json, claim: Json, name: str, pod: str) -
         "spec": copy.deepcopy(claim["spec"]),
     }
     loop.create("persistentvolumeclaims", body)
-    text = f"create Claim {name} Pod {pod} in StatefulSet {owner['metadata']['name']} success"
+    text = f"Create Claim {name} Pod {pod} in StatefulSet {owner['metadata']['name']} success"
     loop.event(owner, "Normal", "SuccessfulCreate", text, "statefulset-controller")
 
 
 def _stateful_drop(loop: Loop, owner: Json, pod: Json) -> None:
     loop.delete("pods", pod["metadata"]["namespace"], pod["metadata"]["name"])
-    text = f"delete Pod {pod['metadata']['name']} in StatefulSet {owner['metadata']['name']} successful"
+    text = f"Delete Pod {pod['metadata']['name']} in StatefulSet {owner['metadata']['name']} successful"
     loop.event(owner, "Normal", "SuccessfulDelete", text, "statefulset-controller")
 
 
