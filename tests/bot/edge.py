@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-Meddle = Callable[[web.Request], Awaitable[web.StreamResponse | None]]
+Meddle = Callable[[web.BaseRequest], Awaitable[web.StreamResponse | None]]
 """Looks at a request before it goes on. What it returns is the answer; None lets the request through."""
 
 _HOP = {"host", "content-length", "transfer-encoding", "connection", "content-encoding", "accept-encoding"}
@@ -47,7 +47,7 @@ class Edge:
         """The requests that change something."""
         return [one for one in self.seen if one.method != "GET" and not one.dry]
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
         dry = "dryRun" in request.query_string or b'"dryRun"' in body or "reviews" in request.path
         self.seen.append(Seen(request.method, request.path, dry))
