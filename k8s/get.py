@@ -1,7 +1,8 @@
 """`get`: lists and objects as the server prints them, or as YAML, JSON, names, jsonpath and custom columns."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+import json
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,9 +36,12 @@ async def get(client: ClusterClient, command: Command, limits: Limits) -> Execut
     """Carry out `get`. One kind or name that fails leaves the others; all failing raises the first error."""
     output = command.flag("output", "") or ""
     asks = await _asks(client, command)
-    if output in {"", "wide"}:
-        return await _tables(client, command, asks, limits)
-    return await _objects(client, command, asks, output, limits)
+    try:
+        if output in {"", "wide"}:
+            return await _tables(client, command, asks, limits)
+        return await _objects(client, command, asks, output, limits)
+    except JsonPathBroken as error:
+        raise CommandInvalid(f"The expression cannot be read: {error}.") from error
 
 
 async def _asks(client: ClusterClient, command: Command) -> list[_Ask]:
@@ -56,11 +60,11 @@ async def _asks(client: ClusterClient, command: Command) -> list[_Ask]:
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    """Pages of one ask, put together: a Table answer, and how many rows the server has besides."""
+    """Pages of one ask, put together: a Table answer, and how many rows the server has besides (None: some)."""
 
     ask: _Ask
     answer: dict[str, Any]
-    left: int = 0
+    left: int | None = 0
 
 
 async def _tables(client: ClusterClient, command: Command, asks: list[_Ask], limits: Limits) -> ExecutionResult:
@@ -69,16 +73,18 @@ async def _tables(client: ClusterClient, command: Command, asks: list[_Ask], lim
         [_listing(client, command, ask, limits) for ask in asks], ignore_missing=command.has("ignore-not-found")
     )
     tables: list[Table] = []
-    room, hidden = limits.rows, 0
+    room = limits.rows
+    hidden: list[int | None] = []
     for resource in dict.fromkeys(listing.ask.resource for listing in listings):
         parts = [listing for listing in listings if listing.ask.resource == resource]
         columns, rows = _print(command, parts, prefix=f"{resource.display}/" if several else "")
-        hidden += sum(part.left for part in parts) + max(0, len(rows) - room)
+        hidden += [*(part.left for part in parts), max(0, len(rows) - room)]
         if rows and room > 0:
             tables.append(Table(() if command.has("no-headers") else columns, tuple(rows[:room])))
             room -= len(rows[:room])
     shown = sum(len(table.rows) for table in tables)
-    truncated = f"{shown:,} of {shown + hidden:,} rows shown. Ask for less with -n, -l or a name." if hidden else ""
+    said = _shown_of(shown, hidden, "rows")
+    truncated = f"{said} Ask for less with -n, -l or a name." if said else ""
     text = "" if tables or command.has("ignore-not-found") else _nothing_found(client, command, asks)
     if command.has("watch") or command.has("watch-only"):
         notes = (*notes, "A chat cannot watch: this is the state now.")
@@ -100,35 +106,71 @@ async def _listing(client: ClusterClient, command: Command, ask: _Ask, limits: L
     query = (*selectors(command), ("includeObject", include)) if ask.name is None else (("includeObject", include),)
     # A sorted list must be read whole, within reason; an unsorted one only as far as it is shown.
     at_most = 10_000 if sort_by else limits.rows
+    keyed = _keyed(sort_by, hidden=ask.resource.word == "secrets") if sort_by else None
     try:
-        answer, left = await _pages(client, ask.path(command.flag("subresource")), query, ask.name, at_most)
+        listing = await _pages(client, ask, command.flag("subresource"), query, at_most, keyed)
     except ApiError as error:
         if error.status != 404 or error.details.get("name"):
             raise
         ask = _Ask(await retry_discovered(client, ask.resource, error), ask.namespace, ask.name)
-        answer, left = await _pages(client, ask.path(), query, ask.name, at_most)
-    if sort_by:
-        key = sort_key(sort_by)
-        # By what is shown: the order of Secrets must not tell their values.
-        answer["rows"] = sorted(answer.get("rows") or (), key=lambda row: key(redact_object(row.get("object") or {})))
-    return _Listing(ask, answer, left)
+        listing = await _pages(client, ask, command.flag("subresource"), query, at_most, keyed)
+    if keyed:
+        listing.answer["rows"].sort(key=lambda row: row["key"])
+    return listing
 
 
-async def _pages(client: ClusterClient, path: str, query: Query, name: str | None, at_most: int) -> tuple[dict[str, Any], int]:
-    if name is not None:
-        return _as_table(await client.get(path, query=query, accept=TABLE)), 0
-    first: dict[str, Any] | None = None
+Row = dict[str, Any]
+
+
+def _keyed(expression: str, *, hidden: bool) -> Callable[[Row], Row]:
+    """Keep of a row what is printed and what it is sorted by; ten thousand whole Pods would fill the memory.
+
+    `hidden` sorts by what is shown, so that the order of Secrets does not tell their values.
+    """
+    key = sort_key(expression)
+
+    def keep(row: Row) -> Row:
+        value = row.get("object") or {}
+        metadata = {name: item for name, item in (value.get("metadata") or {}).items() if name in {"namespace", "labels"}}
+        return {"cells": row["cells"], "object": {"metadata": metadata}, "key": key(redact_object(value) if hidden else value)}
+
+    return keep
+
+
+async def _pages(
+    client: ClusterClient, ask: _Ask, subresource: str | None, query: Query, at_most: int, keep: Callable[[Row], Row] | None
+) -> _Listing:
+    path = ask.path(subresource)
+    if ask.name is not None:
+        answer = _as_table(await client.get(path, query=query, accept=TABLE))
+        return _Listing(ask, {**answer, "rows": [keep(row) if keep else row for row in answer.get("rows") or ()]})
+    head: dict[str, Any] = {}
+    rows: list[Row] = []
     async with aclosing(client.pages(path, query=query, accept=TABLE, page=min(500, at_most))) as pages:
         async for answer in pages:
             page = _as_table(answer)
-            if first is None:
-                first = {**page, "rows": list(page.get("rows") or ())}
-            else:
-                first["rows"] += page.get("rows") or ()
-            if len(first["rows"]) >= at_most:
-                left = (answer.get("metadata") or {}).get("remainingItemCount")
-                return first, int(left or 0)
-    return first or {}, 0
+            head = head or page
+            rows += [keep(row) if keep else row for row in page.get("rows") or ()]
+            if len(rows) >= at_most:
+                return _Listing(ask, {**head, "rows": rows}, _left(answer))
+    return _Listing(ask, {**head, "rows": rows})
+
+
+def _left(answer: dict[str, Any]) -> int | None:
+    """How many the server has besides; None when it has some and does not say how many (it does not for a selector)."""
+    metadata = answer.get("metadata") or {}
+    if not metadata.get("continue"):
+        return 0
+    count = metadata.get("remainingItemCount")
+    return int(count) if count is not None else None
+
+
+def _shown_of(shown: int, parts: Sequence[int | None], what: str) -> str:
+    """`500 of 9,312 rows shown.`, or nothing if all are."""
+    if None in parts:
+        return f"The first {shown:,} {what} shown; there are more."
+    left = sum(part or 0 for part in parts)
+    return f"{shown:,} of {shown + left:,} {what} shown." if left else ""
 
 
 def _as_table(answer: dict[str, Any]) -> dict[str, Any]:
@@ -164,52 +206,68 @@ async def _objects(client: ClusterClient, command: Command, asks: list[_Ask], ou
     reads = [_read(client, command, ask, accept, limits) for ask in asks]
     read, notes = await _all(reads, ignore_missing=command.has("ignore-not-found"))
     values = [value for part, _ in read for value in part]
-    left = sum(count for _, count in read)
+    left: list[int | None] = [count for _, count in read]
     if output == "name":
         by_kind = {ask.resource.kind: ask.resource for ask in asks}
         text = "\n".join(f"{by_kind[value['kind']].display}/{clean_line(value['metadata']['name'])}" for value in values)
     else:
-        values = [redact_object(value, managed_fields=command.has("show-managed-fields")) for value in values]
-        if sort_by := command.flag("sort-by"):
-            values.sort(key=sort_key(sort_by))
-        single = len(values) == 1 and asks[0].name is not None and len(asks) == 1
-        listed = {"apiVersion": "v1", "items": values, "kind": "List", "metadata": {"resourceVersion": ""}}
-        text = form(values[0] if single else listed)
+        if output in {"yaml", "json"} and not command.flag("sort-by"):
+            fitting = _that_fit(values, limits)
+            left.append(len(values) - fitting)
+            values = values[:fitting]
+        single = len(asks) == 1 and asks[0].name is not None
+        # Hundreds of objects take a second to lay out; in a thread nobody else waits for it.
+        text = await asyncio.to_thread(_laid_out, command, values, form, single)
     if any(ask.resource.word == "secrets" for ask in asks) and output != "name":
         notes = (*notes, "Values of Secrets are never shown; names and keys are.")
     text, truncated = cut(text, limits)
-    if left:
-        truncated = f"{len(values):,} of {len(values) + left:,} objects shown. {truncated}".strip()
+    truncated = f"{_shown_of(len(values), left, 'objects')} {truncated}".strip()
     return ExecutionResult(text=text, truncated=truncated, notes=notes)
 
 
+def _that_fit(values: list[dict[str, Any]], limits: Limits) -> int:
+    """How many objects, one at least, can matter: YAML and JSON of a chat take more than half the room of plain JSON."""
+    room = 2 * limits.characters
+    for number, value in enumerate(values):
+        room -= len(json.dumps(value))
+        if room < 0:
+            return number + 1
+    return len(values)
+
+
+def _laid_out(command: Command, values: list[dict[str, Any]], form: Callable[[Any], str], single: bool) -> str:
+    shown = [redact_object(value, managed_fields=command.has("show-managed-fields")) for value in values]
+    if sort_by := command.flag("sort-by"):
+        shown.sort(key=sort_key(sort_by))
+    if single and shown:
+        return form(shown[0])
+    return form({"apiVersion": "v1", "items": shown, "kind": "List", "metadata": {"resourceVersion": ""}})
+
+
 def _form(output: str) -> Callable[[Any], str]:
-    """The function from an object or a List to text. Raises CommandInvalid for an expression that cannot be read."""
+    """The function from an object or a List to text. Raises JsonPathBroken for an expression that cannot be read."""
     name, _, expression = output.partition("=")
-    try:
-        match name:
-            case "yaml":
-                return to_yaml
-            case "json":
-                return to_json
-            case "name":
-                return str
-            case "jsonpath" | "jsonpath-as-json":
-                path = JsonPath(expression)
-                return path.text if name == "jsonpath" else lambda value: to_json(path.values(value))
-            case "custom-columns":
-                return Columns(expression).text
-    except JsonPathBroken as error:
-        raise CommandInvalid(f"The expression of -o {name} cannot be read: {error}") from error
-    raise CommandInvalid(
-        f"-o {name} is not an output that KubeChat has: use wide, yaml, json, name, jsonpath=… or custom-columns=…."
-    )
+    match name:
+        case "yaml":
+            return to_yaml
+        case "json":
+            return to_json
+        case "name":
+            return str
+        case "jsonpath":
+            return JsonPath(expression).text
+        case "jsonpath-as-json":
+            path = JsonPath(expression)
+            return lambda value: to_json(path.values(value))
+        case "custom-columns":
+            return Columns(expression).text
+    raise CommandInvalid(f"There is no -o {name} here: use wide, yaml, json, name, jsonpath=… or custom-columns=….")
 
 
 async def _read(
     client: ClusterClient, command: Command, ask: _Ask, accept: str, limits: Limits
-) -> tuple[list[dict[str, Any]], int]:
-    """The objects of one ask, and how many there are besides."""
+) -> tuple[list[dict[str, Any]], int | None]:
+    """The objects of one ask, and how many there are besides (None: some)."""
     if ask.name is not None:
         return [await client.get(ask.path(command.flag("subresource")))], 0
     found: list[dict[str, Any]] = []
@@ -218,8 +276,7 @@ async def _read(
             own = {"apiVersion": ask.resource.api_version, "kind": ask.resource.kind}
             found += [{**item, **own} for item in answer.get("items") or ()]
             if len(found) >= limits.rows:
-                left = (answer.get("metadata") or {}).get("remainingItemCount")
-                return found[: limits.rows], int(left or 0) + max(0, len(found) - limits.rows)
+                return found[: limits.rows], _left(answer)
     return found, 0
 
 

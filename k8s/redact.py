@@ -6,6 +6,7 @@ Pure functions. Structure is redacted exactly (a Secret's `data`), free text by 
 import json
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 REDACTED = "‹redacted›"
@@ -62,6 +63,7 @@ _HARMLESS_ENDINGS = frozenset(
 )
 
 
+@lru_cache(4096)
 def looks_secret(name: str) -> bool:
     """Whether a variable or key of this name usually holds a credential: `DB_PASSWORD`, `apiToken`, not `TOKEN_FILE`."""
     words = [word.lower() for word in _WORDS.findall(name)]

@@ -134,10 +134,24 @@ async def test_long_list_is_cut_and_said(cluster: LiveCluster, shop: str) -> Non
     assert result.truncated == "2 of 3 rows shown. Ask for less with -n, -l or a name."
 
 
+async def test_list_of_a_selector_is_cut_and_said_without_a_count(cluster: LiveCluster, shop: str) -> None:
+    result = await cluster.run("alice", f"get pods -l app=checkout -n {shop}", limits=Limits(rows=2))
+    assert len(result.tables[0].rows) == 2
+    if result.truncated != "2 of 3 rows shown. Ask for less with -n, -l or a name.":  # a server may count or not
+        assert result.truncated == "The first 2 rows shown; there are more. Ask for less with -n, -l or a name."
+
+
+async def test_sorting_reaches_beyond_what_is_shown(cluster: LiveCluster, shop: str) -> None:
+    names = sorted(row[0] for row in (await cluster.run("alice", f"get pods -n {shop}")).tables[0].rows)
+    result = await cluster.run("alice", f"get pods --sort-by=.metadata.name -n {shop}", limits=Limits(rows=2))
+    assert [row[0] for row in result.tables[0].rows] == names[:2]
+    assert result.truncated.startswith("2 of 3 rows shown.")
+
+
 async def test_long_text_is_cut_and_said(cluster: LiveCluster, shop: str) -> None:
     result = await cluster.run("alice", f"get pods -n {shop} -o yaml", limits=Limits(characters=1000))
     assert len(result.text) <= 1000
-    assert result.truncated.startswith("Cut after ")
+    assert re.fullmatch(r"1 of 3 objects shown\. Cut after [\d,]+ of [\d,]+ characters\.", result.truncated)
 
 
 async def test_one_missing_name_leaves_the_others(cluster: LiveCluster, shop: str) -> None:
