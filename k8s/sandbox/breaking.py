@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from datetime import timedelta
 
 from k8s.sandbox import units
 from k8s.sandbox.controllers import Loop, new_condition, owned
@@ -14,6 +15,7 @@ from k8s.sandbox.scheduler import pod_condition
 
 WORKLOADS = ("deployments.apps", "statefulsets.apps", "daemonsets.apps", "replicasets.apps", "jobs.batch", "pods")
 NODE_FAULTS = ("node-down",)
+STUCK_FOR = timedelta(minutes=4)
 
 
 def inject(loop: Loop, target: str, fault: str) -> str:
@@ -126,15 +128,21 @@ def _evicted(loop: Loop, resource: str, body: Json) -> str:
 
 
 def _stuck(loop: Loop, resource: str, body: Json) -> str:
+    """As if the pods had been deleted some minutes ago, and the node could not let go of them."""
     pods = pods_of(loop, resource, body)
     for pod in pods:
-        changed = loop.edit("pods", pod)
-        changed["metadata"].setdefault("finalizers", []).append("example.com/hold")
-        loop.put("pods", changed)
-        loop.delete("pods", pod["metadata"]["namespace"], pod["metadata"]["name"])
-    return (
-        f"{body['metadata']['namespace']}/{body['metadata']['name']}: {len(pods)} pods stay in Terminating, held by a finalizer."
-    )
+        meta = pod["metadata"]
+        loop.memory.setdefault("stuck", set()).add(meta["uid"])
+        loop.delete("pods", meta["namespace"], meta["name"])
+        ending = loop.get("pods", meta["namespace"], meta["name"])
+        if ending is not None:
+            past = units.stamp(units.now() - STUCK_FOR)
+            loop.put("pods", {**ending, "metadata": {**ending["metadata"], "deletionTimestamp": past}})
+            text = "Unable to unmount volumes: timed out waiting for the condition"
+            loop.event(
+                pod, "Warning", "FailedKillPod", f"error killing pod: {text}", "kubelet", host=pod["spec"].get("nodeName", "")
+            )
+    return f"{body['metadata']['namespace']}/{body['metadata']['name']}: {len(pods)} pods stay in Terminating."
 
 
 _SPECIAL: dict[str, Callable[[Loop, str, Json], str]] = {

@@ -39,7 +39,7 @@ FAULTS = {
         Fault("config", "a ConfigMap that the container needs does not exist", 0, "CreateContainerConfigError"),
         Fault("evicted", "the node ran out of memory and evicted the pods"),
         Fault("node-down", "the node no longer answers (target: nodes/NAME)"),
-        Fault("stuck", "the pods do not end when they are deleted: a finalizer holds them"),
+        Fault("stuck", "the pods do not end when they are deleted: a volume cannot be unmounted"),
     )
 }  # fmt: skip
 

@@ -102,7 +102,8 @@ def _end(loop: Loop, pod: Json) -> None:
     if left > 0:
         loop.later(left, "pod", meta["namespace"], meta["name"])
         return
-    if _node_is_down(loop, pod) and meta.get("deletionGracePeriodSeconds"):
+    held = _node_is_down(loop, pod) or meta["uid"] in loop.memory.get("stuck", ())
+    if held and meta.get("deletionGracePeriodSeconds"):
         return
     if meta.get("finalizers"):
         _stopped(loop, pod)

@@ -11,6 +11,7 @@ from k8s.sandbox import Sandbox, write_kubeconfigs
 from tests.k8s.sandbox.conversation import Peer
 from tests.k8s.sandbox.kubectl import KubectlRunner, program
 
+
 @pytest.fixture(scope="module")
 async def cluster() -> AsyncIterator[Sandbox]:
     async with await Sandbox.start() as started:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import re
 import ssl
@@ -36,21 +37,27 @@ class Peer:
         found = kubeconfig["clusters"][0]["cluster"]
         self.url, user = found["server"], kubeconfig["users"][0]["user"]
         authority = base64.b64decode(found["certificate-authority-data"]).decode()
-        self._tls = ssl.create_default_context(cadata=authority)
-        self._headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
+        self.tls = ssl.create_default_context(cadata=authority)
+        self.headers = {"Authorization": f"Bearer {user['token']}"} if "token" in user else {}
 
     async def say(self, one: Say, namespace: str) -> tuple[int, Any, list[str]]:
         """Status, body and warnings of the answer."""
         body = one.body
         if body is not None and not isinstance(body, str | bytes):
             body = json.dumps(body)
-        headers = {**self._headers, "Accept": one.accept, "User-Agent": "fidelity/1.0"}
+        headers = {**self.headers, "Accept": one.accept, "User-Agent": "fidelity/1.0"}
         if body is not None:
             headers["Content-Type"] = KINDS.get(one.media, one.media)
         url = self.url + one.path.replace("NS", namespace)
         async with (
             aiohttp.ClientSession() as session,
-            session.request(one.method, url, data=body, headers=headers, ssl=self._tls) as answer,
+            session.request(
+                one.method,
+                url,
+                data=io.BytesIO(body.encode() if isinstance(body, str) else body) if body is not None else None,
+                headers=headers,
+                ssl=self.tls,
+            ) as answer,
         ):
             text = await answer.text()
             try:
