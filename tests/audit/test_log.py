@@ -371,7 +371,7 @@ async def test_the_database_refuses_a_second_row_in_the_same_place(log: AuditLog
 
 @pytest.fixture
 def narrow_url(postgres_server: PostgresServer, postgres_url: str) -> Iterator[str]:
-    """The database as the application's own role sees it, with the grants of audit/README.md and no more."""
+    """The database as the application's own role sees it, with the grants of docs/audit.md and no more."""
     owner = create_engine(postgres_url)
     with owner.begin() as connection:
         connection.execute(text("CREATE ROLE kubechat_app LOGIN"))
