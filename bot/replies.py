@@ -153,7 +153,11 @@ def _unsaid(preview: Preview) -> list[str]:
     """The field changes that the summary does not tell already."""
     lines = [(ref, change) for ref, changes in preview.changes for change in changes]
     said = " ".join(preview.summary)
-    return [f"{ref}: {_change(change)}" for ref, change in lines if f"{change.before} → {change.after}" not in said]
+    return [
+        f"{ref}: {_change(change)}"
+        for ref, change in lines
+        if f"{change.before} → {change.after}" not in said and change.path.removeprefix("metadata.") not in said
+    ]
 
 
 def _undo(previews: Sequence[Preview]) -> str:
