@@ -24,7 +24,7 @@ GUARDED: dict[str, Finding] = {
     **dict.fromkeys(
         ("validatingwebhookconfiguration", "mutatingwebhookconfiguration", "validatingadmissionpolicy",
          "validatingadmissionpolicybinding", "mutatingadmissionpolicy", "mutatingadmissionpolicybinding",
-         "flowschema", "prioritylevelconfiguration"),
+         "flowschema", "prioritylevelconfiguration", "constrainttemplate", "clusterpolicy", "policyexception"),
         (Level.DANGEROUS, RIGHTS, "decides which requests the API server takes"),
     ),
     **dict.fromkeys(
@@ -237,6 +237,10 @@ _PATCH_RULES: tuple[_FieldRule, ...] = (
     ("serviceAccount", lambda _: True, Level.DANGEROUS, RIGHTS, "it gives the pods another identity"),
     ("activeDeadlineSeconds", _on, Level.DANGEROUS, "interrupts", "a deadline stops the pods that are past it"),
     ("ttlSecondsAfterFinished", _other_than(None), Level.DANGEROUS, "destroys", "finished jobs are deleted with their logs"),
+    ("persistentVolumeReclaimPolicy", _is("delete"), Level.DANGEROUS, "destroys", "the data goes with its claim from now on"),
+    ("whenDeleted", _is("delete"), Level.DANGEROUS, "destroys", "the data goes with the set from now on"),
+    ("whenScaled", _is("delete"), Level.DANGEROUS, "destroys", "the data goes with each replica from now on"),
+    ("claimRef", lambda _: True, Level.DANGEROUS, RIGHTS, "the volume and its data may pass to another claim"),
     ("labels", _empty, Level.DANGEROUS, RIGHTS, "it takes away all labels, and with them what they restrict"),
     ("annotations", _empty, Level.DANGEROUS, RIGHTS, "it takes away all annotations, and with them what they restrict"),
     ("$patch", _other_than("merge"), Level.DANGEROUS, "destroys", "$patch removes what is there"),
