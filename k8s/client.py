@@ -207,6 +207,8 @@ class ClusterClient:
             answer = json.loads(data)
         except ValueError as error:
             raise AnswerBroken(self.cluster, "it is not JSON", request.wrote) from error
+        except RecursionError as error:
+            raise AnswerBroken(self.cluster, "it is nested too deeply", request.wrote) from error
         if not isinstance(answer, dict):
             raise AnswerBroken(self.cluster, "it is not a JSON object", request.wrote)
         if warnings is not None:

@@ -9,7 +9,7 @@ from functools import partial
 from k8s.change import Change, send
 from k8s.client import ClusterClient, Limits
 from k8s.describe import describe
-from k8s.errors import ClusterError, ClusterTimeout, CommandInvalid, NotExecutable, PartlyDone
+from k8s.errors import AnswerBroken, ClusterError, ClusterTimeout, CommandInvalid, NotExecutable, PartlyDone
 from k8s.events import events
 from k8s.get import get
 from k8s.logs import logs
@@ -60,6 +60,8 @@ async def execute(
             result = await executor(client, command, limits)
     except TimeoutError as error:
         raise ClusterTimeout(client.cluster, limits.seconds, command.verb in PLANNERS and not command.dry_run) from error
+    except RecursionError as error:
+        raise AnswerBroken(client.cluster, "it is nested too deeply") from error
     return replace(result, duration=time.monotonic() - started)
 
 

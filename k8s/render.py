@@ -71,7 +71,7 @@ def server_table(
     """Columns and rows of a Table answer. `prefix` (`pod/`) goes before each name; `labels` become columns of their own."""
     definitions = answer.get("columnDefinitions") or ()
     kept = [index for index, definition in enumerate(definitions) if wide or not definition.get("priority")]
-    columns = [definitions[index]["name"].upper() for index in kept]
+    columns = [clean_line(definitions[index]["name"]).upper() for index in kept]
     columns += [label.rpartition("/")[2].upper() for label in labels]
     rows: list[tuple[str, ...]] = []
     for row in answer.get("rows") or ():

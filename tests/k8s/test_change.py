@@ -182,6 +182,40 @@ async def test_delete_of_what_holds_secrets_or_state_offers_no_undo(cluster: Liv
     assert (result.undo, result.undo_manifest) == (None, None)
 
 
+DRY = [
+    "scale deploy checkout --replicas=0",
+    "delete deploy checkout",
+    "delete deploy,svc,cm,secret --all",
+    "delete pods -l app=checkout --force",
+    "label deploy checkout a=b",
+    "annotate deploy checkout a=b",
+    "set image deploy/checkout *=x:1",
+    "apply -f -",
+    "create -f -",
+    "delete -f -",
+]
+
+
+@pytest.mark.parametrize("kind", ["server", "client"])
+async def test_dry_run_of_every_change_changes_nothing(cluster: LiveCluster, kind: str) -> None:
+    namespace = await cluster.namespace()
+    kinds = ("deployments.apps", "services", "configmaps", "secrets", "pods")
+
+    async def versions() -> list[tuple[str, str]]:
+        found = [await cluster.run("admin", f"get {word} -o json -n {namespace}") for word in kinds]
+        items = [item for result in found for item in json.loads(result.text)["items"]]
+        return [(item["metadata"]["uid"], json.dumps(item.get("spec"))) for item in items]
+
+    before = await versions()
+    for line in DRY:
+        new = documents(config_map("fresh" if "delete" not in line else "colours", a="1"))
+        manifest = new if line.endswith("-f -") else None
+        result = await cluster.run("alice", f"{line} -n {namespace} --dry-run={kind}", manifest=manifest)
+        assert all(said.endswith(" (server dry run)") for said in result.text.splitlines()), line
+        assert (result.changed, result.undo) == ((), None)
+    assert await versions() == before
+
+
 # --- what binds a request to the object seen ------------------------------------------------------------------------------
 
 
