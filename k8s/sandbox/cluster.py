@@ -15,7 +15,7 @@ import aiohttp
 import yaml
 from aiohttp import web
 
-from k8s.sandbox import breaking, certificates, eviction, load, logs, metrics, people, reviews
+from k8s.sandbox import breaking, certificates, eviction, execute, load, logs, metrics, people, reviews
 from k8s.sandbox.controllers import Loop
 from k8s.sandbox.errors import Json
 from k8s.sandbox.faults import FaultUnknown
@@ -58,6 +58,7 @@ class Sandbox:
         eviction.install(cluster.server, cluster.loop)
         logs.install(cluster.server, cluster.loop, found.logs)
         metrics.install(cluster.server, cluster.loop)
+        execute.install(cluster.server, cluster.loop)
         cluster.objects.admission.default_accounts = False
         await load.Loader(cluster.objects, cluster.loop, cluster.people).load(found, practice=manifests is not None)
         cluster.objects.admission.default_accounts = True

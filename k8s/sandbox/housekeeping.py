@@ -486,11 +486,14 @@ def _scaler_status(spec: Json, replicas: int) -> Json:
 
 
 def node(loop: Loop, _: str, name: str) -> None:
-    """A node taint of effect NoExecute drives out pods that do not bear it."""
+    """Pods leave a node that has gone, and one with a NoExecute taint that they do not bear."""
     from k8s.sandbox.scheduler import tolerates
 
     body = loop.get("nodes", "", name)
     if body is None:
+        for pod in list(loop.store.each("pods")):
+            if pod["spec"].get("nodeName") == name:
+                loop.delete("pods", pod["metadata"]["namespace"], pod["metadata"]["name"], gracePeriodSeconds=0)
         return
     driving = [one for one in (body.get("spec") or {}).get("taints") or () if one["effect"] == "NoExecute"]
     for pod in list(loop.store.each("pods")) if driving else ():

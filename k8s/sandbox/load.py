@@ -125,6 +125,7 @@ class Loader:
         self._nodes(found)
         self._system()
         self._owners()
+        self._events()
         bound = any(body["kind"] in ("RoleBinding", "ClusterRoleBinding") for _, body in found.objects)
         if practice and not bound:
             self.people.everybody = (PRACTICE,)
@@ -162,6 +163,11 @@ class Loader:
             meta["name"] = meta["generateName"] + random_suffix()
         if not meta.get("name"):
             raise ManifestBroken(f"{where}: metadata.name is missing.")
+        if kind.id == "events" and isinstance(stored.get("involvedObject"), dict):
+            about = stored["involvedObject"]
+            meta.setdefault("namespace", about.get("namespace") or "default")
+            if about.get("kind") not in ("Node", "Namespace", "PersistentVolume"):
+                about.setdefault("namespace", meta["namespace"])
         if kind.namespaced:
             meta.setdefault("namespace", "default")
         else:
@@ -218,8 +224,11 @@ class Loader:
             admission.allot(kind, obj)
         elif kind.id == "jobs.batch" and not obj["spec"].get("selector"):
             own_selector(obj)
-        elif kind.id == "nodes" and not (given or {}).get("conditions"):
-            obj["status"] = {**node_status(obj["metadata"]["name"], self._next()), **(given or {})}
+        elif kind.id == "nodes":
+            made = node_status(obj["metadata"]["name"], self._next())
+            if (given or {}).get("capacity"):
+                made["allocatable"] = given["capacity"] if given else {}
+            obj["status"] = {**made, **(given or {})}
             labels = obj["metadata"].setdefault("labels", {})
             for name, value in node_labels(obj["metadata"]["name"]).items():
                 labels.setdefault(name, value)
@@ -265,6 +274,20 @@ class Loader:
                 refs = one["metadata"].get("ownerReferences") or ()
                 if any(self.store.by_uid(ref.get("uid", "")) is None for ref in refs):
                     self._relink(resource, one)
+
+    def _events(self) -> None:
+        """Events written without the uid of what they are about find it by name."""
+        for event in list(self.store.each("events")):
+            about = event.get("involvedObject") or {}
+            kind = self.objects.kinds.by_kind(about.get("apiVersion", "v1"), about.get("kind", ""))
+            found = (
+                self.store.get(kind.id, about.get("namespace", "") if kind.namespaced else "", about.get("name", ""))
+                if kind
+                else None
+            )
+            if found is not None and not about.get("uid"):
+                known = {**about, "uid": found["metadata"]["uid"]}
+                self.store.put("events", {**event, "metadata": dict(event["metadata"]), "involvedObject": known})
 
     def _relink(self, resource: str, obj: Json) -> None:
         meta = copy.deepcopy(obj["metadata"])

@@ -51,7 +51,7 @@ async def _log(server: Server, loop: Loop, files: dict[tuple[str, str, str], str
     pod = server.store.get("pods", asked.namespace, asked.name)
     if pod is None:
         raise errors.not_found("pods", "", asked.name)
-    container = _container(pod, asked.query.get("container", ""))
+    container = container_of(pod, asked.query.get("container", ""))
     previous = asked.flag("previous")
     _check(asked, pod)
     state = _state(pod, container["name"])
@@ -67,7 +67,8 @@ async def _log(server: Server, loop: Loop, files: dict[tuple[str, str, str], str
     return await _follow(server, ask, pod, container, text, stamps)
 
 
-def _container(pod: Json, name: str) -> Json:
+def container_of(pod: Json, name: str) -> Json:
+    """The container meant, by name or as the only one; 400 otherwise."""
     spec = pod["spec"]
     listed = [*spec["containers"], *(spec.get("initContainers") or ()), *(spec.get("ephemeralContainers") or ())]
     notes = pod["metadata"].get("annotations") or {}

@@ -35,6 +35,10 @@ class Asked:
             return Action(self.verb, path=self.path)
         return Action(self.verb, self.group, self.resource, self.sub, self.namespace, self.name)
 
+    def action_of(self, verb: str) -> Action:
+        """The request judged as if it were of another verb."""
+        return Action(verb, self.group, self.resource, self.sub, self.namespace, self.name)
+
     def flag(self, name: str) -> bool:
         return self.query.get(name, "").lower() in ("1", "true", "t")
 

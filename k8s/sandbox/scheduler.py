@@ -40,6 +40,10 @@ def fits_node(pod: Json, node: Json) -> str:
         kept_out = taint["effect"] in ("NoSchedule", "NoExecute") and not tolerates(pod, taint)
         if kept_out and taint["key"] != "node.kubernetes.io/unschedulable":
             return TAINTED
+    ready = {one["type"]: one["status"] for one in (node.get("status") or {}).get("conditions") or ()}.get("Ready", "True")
+    state = {"True": "", "False": "not-ready"}.get(ready, "unreachable")
+    if state and not tolerates(pod, {"key": f"node.kubernetes.io/{state}", "effect": "NoSchedule"}):
+        return TAINTED
     return "" if _chosen(pod, node) else AFFINITY
 
 
@@ -98,7 +102,7 @@ class Room:
             faults.append(TOO_MANY)
         for place, name in enumerate(("cpu", "memory")):
             asked = pod_amount(pod["spec"], "requests", name)
-            if asked and used[place] + asked > units.quantity(offered.get(name, "0")):
+            if asked and name in offered and used[place] + asked > units.quantity(offered[name]):
                 faults.append(f"Insufficient {name}")
         return faults
 

@@ -107,7 +107,7 @@ class Server:
         caller = self._caller(http)
         if asked.path.startswith("/kubechat.dev/"):
             return await self._control(http, asked, caller)
-        self._authorize(caller, asked.action)
+        self.authorize(caller, asked.action)
         if not asked.resource:
             return self._document(http, asked)
         kind = self.kinds.find(asked.group, asked.version, asked.resource)
@@ -141,6 +141,9 @@ class Server:
             raise errors.method_not_allowed()
         if kind.namespaced and not asked.namespace and asked.verb not in ("list", "watch"):
             raise errors.unknown_path() if asked.name or asked.verb != "create" else errors.method_not_allowed()
+        if asked.sub not in ("", "status", "scale", "approval"):
+            text = f"the practice cluster does not offer {kind.resource}/{asked.sub}; a real one does"
+            raise ApiRefused(501, "NotImplemented", text)
         handler: Handler = getattr(self, f"_{asked.verb}")
         return handler
 
@@ -163,16 +166,16 @@ class Server:
     def _impersonated(self, caller: Caller, user: str, groups: list[str]) -> Caller:
         if user.startswith("system:serviceaccount:") and user.count(":") == 3:
             _, _, namespace, name = user.split(":")
-            self._authorize(caller, Action("impersonate", "", "serviceaccounts", "", namespace, name))
+            self.authorize(caller, Action("impersonate", "", "serviceaccounts", "", namespace, name))
             groups = groups or ["system:serviceaccounts", f"system:serviceaccounts:{namespace}"]
         else:
-            self._authorize(caller, Action("impersonate", "", "users", name=user))
+            self.authorize(caller, Action("impersonate", "", "users", name=user))
         for group in groups:
-            self._authorize(caller, Action("impersonate", "", "groups", name=group))
+            self.authorize(caller, Action("impersonate", "", "groups", name=group))
         extra = "system:unauthenticated" if user == "system:anonymous" else "system:authenticated"
         return Caller(user, tuple(dict.fromkeys([*groups, extra])))
 
-    def _authorize(self, caller: Caller, action: Action) -> None:
+    def authorize(self, caller: Caller, action: Action) -> None:
         allowed, _ = self.rights.allows(caller, action)
         if not allowed:
             raise errors.forbidden(action.resource, action.group, action.name, denial(caller, action))
@@ -523,7 +526,7 @@ class Server:
         if old is None:
             if ask.asked.sub:
                 raise errors.not_found(ask.kind.resource, ask.kind.group, ask.asked.name)
-            self._authorize(ask.caller, Action("create", ask.kind.group, ask.kind.resource, "", ask.asked.namespace))
+            self.authorize(ask.caller, Action("create", ask.kind.group, ask.kind.resource, "", ask.asked.namespace))
             return self.reply(ask, self.objects.create(kind, obj, write), 201)
         return self.reply(ask, self.objects.update(kind, obj, write, ask.asked.sub))
 

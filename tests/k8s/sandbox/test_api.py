@@ -218,10 +218,10 @@ async def test_nobody_hands_out_rights_that_they_do_not_have(admin: Peer, cluste
 async def test_impersonation_needs_the_right_and_then_counts(cluster: Sandbox) -> None:
     for person, status in (("kubechat", 200), ("carol", 403)):
         peer = Peer(cluster.kubeconfig(person))
-        peer.headers |= {"Impersonate-User": "alice", "Impersonate-Group": "developers"}
+        peer.headers.update({"Impersonate-User": "alice", "Impersonate-Group": "developers"})
         assert (await peer.say(Say("GET", PODS), "shop"))[0] == status
     peer = Peer(cluster.kubeconfig("kubechat"))
-    peer.headers |= {"Impersonate-User": "alice", "Impersonate-Group": "system:masters"}
+    peer.headers.update({"Impersonate-User": "alice", "Impersonate-Group": "system:masters"})
     status, body, _ = await peer.say(Say("GET", PODS), "shop")
     assert (status, 'cannot impersonate resource "groups"' in body["message"]) == (403, True)
 
