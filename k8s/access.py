@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import ssl
 import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 
 from k8s.client import ClusterClient, open_transport
 from k8s.discovery import DiscoveredResources, api_path
-from k8s.errors import ApiError, CommandInvalid
+from k8s.errors import ApiError, ClusterUntrusted, CommandInvalid
 from k8s.kubeconfig import Kubeconfig
 from k8s.redact import clean_line
 
@@ -74,7 +75,10 @@ async def connect(
     trust_env: bool = False,
     discovered: DiscoveredResources | None = None,
 ) -> ClusterClient:
-    """A client for an access; nothing is sent yet. `seconds` bounds each request, `connections` the pool."""
+    """A client for an access; nothing is sent yet. `seconds` bounds each request, `connections` the pool.
+
+    Raises: ClusterUntrusted for certificates that cannot be read, CommandInvalid for a name that cannot be impersonated.
+    """
     credentials = access.credentials
     kubeconfig = credentials.kubeconfig if isinstance(credentials, KubeconfigCredentials) else credentials.via
     endpoint = kubeconfig.endpoint
@@ -86,7 +90,10 @@ async def connect(
         token = ServiceAccountToken(access.cluster, credentials, trust_env=trust_env)
         # The bot's own certificate must not travel with the account's token: the server would take the certificate's name.
         endpoint = replace(endpoint, client_certificate="", client_key="")
-    start = await asyncio.to_thread(open_transport, endpoint, connections=connections, trust_env=trust_env)
+    try:
+        start = await asyncio.to_thread(open_transport, endpoint, connections=connections, trust_env=trust_env)
+    except ssl.SSLError as error:
+        raise ClusterUntrusted(access.cluster, "its certificates cannot be read") from error
     return ClusterClient(
         start(),
         endpoint.server,

@@ -77,10 +77,7 @@ def check_kubeconfig(text: str, *, context: str | None = None) -> Kubeconfig:
         client_key=_pem(user, "client-key-data", f"users[{user_name}]"),
     )
     token = _token(user, f"users[{user_name}]")
-    if bool(endpoint.client_certificate) != bool(endpoint.client_key):
-        raise KubeconfigRefused(
-            f"users[{user_name}] needs client-certificate-data and client-key-data together, and has one of them."
-        )
+    _check_certificates(endpoint, cluster_name, user_name)
     if not token and not endpoint.client_certificate:
         raise KubeconfigRefused(
             f"users[{user_name}] has no credentials: give a token, or client-certificate-data with client-key-data."
@@ -214,6 +211,31 @@ def _pem(part: Mapping[str, Any], name: str, where: str) -> str:
     if "-----BEGIN " not in text:
         raise KubeconfigRefused(f"{clean_line(where)}.{name} is not a PEM text: it should begin with -----BEGIN.")
     return text
+
+
+def _check_certificates(endpoint: Endpoint, cluster_name: str, user_name: str) -> None:
+    """Certificates and key must be readable, and belong together: better said now than at the first command."""
+    # A slow import, for mapping only.
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    where = f"clusters[{cluster_name}].certificate-authority-data"
+    try:
+        if endpoint.authority:
+            x509.load_pem_x509_certificates(endpoint.authority.encode())
+        if not (endpoint.client_certificate or endpoint.client_key):
+            return
+        where = f"users[{user_name}].client-certificate-data"
+        certificates = x509.load_pem_x509_certificates(endpoint.client_certificate.encode())
+        where = f"users[{user_name}].client-key-data"
+        key = load_pem_private_key(endpoint.client_key.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise KubeconfigRefused(f"{clean_line(where)} cannot be read: it should be a PEM text without a password.") from error
+    if certificates[0].public_key() != key.public_key():
+        raise KubeconfigRefused(
+            f"users[{clean_line(user_name)}] has a client-key-data that is not of its client-certificate-data."
+        )
 
 
 def _token(user: Mapping[str, Any], where: str) -> str:

@@ -11,6 +11,7 @@ from k8s.change import Change, key_values, nested, patch, pod_spec_of, pod_spec_
 from k8s.client import JSON, ClusterClient
 from k8s.errors import CommandInvalid, NotExecutable
 from k8s.live import Found, chosen, dig, read_or_none
+from k8s.redact import redact_object
 from k8s.rollout import target_revision, undo_patch
 from k8s.types import Command
 
@@ -121,7 +122,8 @@ def _keyed(field_name: str, done: str, removed_only: str) -> Callable[[Command, 
         present = dig(found.value, "metadata", field_name, default={})
         for key, value in wished.items():
             if key in present and present[key] != value and not command.has("overwrite"):
-                raise CommandInvalid(f"{found.display} has {key} already ({present[key]}): add --overwrite to replace it.")
+                has = redact_object({"metadata": {field_name: present}})["metadata"][field_name][key]
+                raise CommandInvalid(f"{found.display} has {key} already ({has}): add --overwrite to replace it.")
         new: dict[str, str | None] = {key: value for key, value in wished.items() if present.get(key) != value}
         new |= {key: None for key in removed if key in present}
         if not new:

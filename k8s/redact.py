@@ -185,7 +185,7 @@ def _annotation(name: str, text: Any) -> Any:
 
 def _named(name: str, value: Any) -> Any:
     """The value of one key: gone where the key's name says so."""
-    if isinstance(value, str) and value and looks_secret(name) and not _is_selector_key(name):
+    if isinstance(value, str) and value not in _SWITCHES and looks_secret(name) and not _is_selector_key(name):
         return REDACTED
     return _redact(value)
 
@@ -196,6 +196,7 @@ def _is_selector_key(name: str) -> bool:
 
 
 _STRUCTURAL_KEYS = frozenset({"key", "topologyKey"})
+_SWITCHES = frozenset({"", "true", "false"})
 
 
 def _redact(value: Any) -> Any:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from k8s.change import Change, key_values, pod_spec_of
+from k8s.grammar import CommandRefused, parse
 from k8s.live import dig
 from k8s.redact import LAST_APPLIED, redact_object
 from k8s.render import to_yaml
@@ -25,7 +26,19 @@ def undo_of(command: Command, changes: Sequence[Change]) -> Undo:
     rule = _RULES.get(command.verb)
     if not real or rule is None:
         return Undo(why_not="" if not real else f"`{command.verb}` cannot be taken back by a command.")
-    return rule(command, real)
+    undo = rule(command, real)
+    return undo if undo.command is None or _can_be_said(undo.command) else _UNSAYABLE
+
+
+def _can_be_said(command: Command) -> bool:
+    """Whether the line, typed by a person, would be this command: a value may hold a line end, or a manifest be too large."""
+    try:
+        return parse(command.text, manifest=command.manifest) == command
+    except CommandRefused:
+        return False
+
+
+_UNSAYABLE = Undo(why_not="What was there before cannot be written in one command line.")
 
 
 def _again(changes: Sequence[Change], verb: str, **parts: Any) -> Undo:
@@ -36,6 +49,7 @@ def _again(changes: Sequence[Change], verb: str, **parts: Any) -> Undo:
     return Undo(Command(verb=verb, targets=targets, namespace=namespaces.pop() if namespaces else None, **parts))
 
 
+_HIDDEN = Undo(why_not="What was there before holds secret values, which must not be written out to put it back.")
 _DIFFERENT = Undo(why_not="The objects differed before, so that no single command takes it back.")
 
 
@@ -52,6 +66,9 @@ def _keyed(field: str) -> Callable[[Command, Sequence[Change]], Undo]:
         if len(states) != 1:
             return _DIFFERENT
         before = states.pop()
+        values = dict(zip(keys, before, strict=True))
+        if redact_object({"metadata": {field: values}})["metadata"][field] != values:
+            return _HIDDEN
         args = tuple(f"{key}-" if value is None else f"{key}={value}" for key, value in zip(keys, before, strict=True))
         keep = tuple(arg for arg, key, value in zip(args, keys, before, strict=True) if value != wished.get(key))
         return _again(changes, command.verb, args=keep, flags=(("overwrite", "true"),))
@@ -108,7 +125,7 @@ def _apply(command: Command, changes: Sequence[Change]) -> Undo:
 
 def _applied(changes: Sequence[Change], objects: Sequence[dict[str, Any]], flags: tuple[tuple[str, str], ...] = ()) -> Undo:
     if any(redact_object(value) != value for value in objects):
-        return Undo(why_not="The former objects hold secret values, which must not be written out to put them back.")
+        return _HIDDEN
     manifest = "---\n".join(to_yaml(value) for value in objects)
     # The objects name their namespaces themselves.
     return Undo(Command(verb="apply", flags=(("server-side", "true"), *flags), manifest=manifest))

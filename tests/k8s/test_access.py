@@ -4,10 +4,12 @@ import asyncio
 import base64
 import json
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from k8s.access import (
     ClusterAccess,
@@ -24,10 +26,21 @@ from k8s.client import Endpoint
 from k8s.denials import Denial, Need, denials, explain_denials, least_role
 from k8s.errors import ApiError
 from k8s.kubeconfig import Kubeconfig, KubeconfigRefused, check_kubeconfig
-from tests.clusters import LiveCluster, command
+from tests.clusters import LiveCluster, command, until
 from tests.controlplane import certificates
+from tests.k8s.test_client import client_of, serving
 
-PEM = base64.b64encode(b"-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n").decode()
+AUTHORITY = certificates.new_authority()
+PAIR, OTHER = (certificates.person_pair(AUTHORITY, name, []) for name in ("alice", "bob"))
+
+
+def encoded(pem: bytes) -> str:
+    return base64.b64encode(pem).decode()
+
+
+PEM = encoded(AUTHORITY.pair.certificate)
+NOT_A_CERTIFICATE = encoded(b"-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----\n")
+CLIENT = {"client-certificate-data": encoded(PAIR.certificate), "client-key-data": encoded(PAIR.key)}
 
 
 def config(
@@ -60,7 +73,7 @@ def test_plain_kubeconfig_is_taken() -> None:
 
 
 def test_credentials_do_not_show_in_repr() -> None:
-    taken = check_kubeconfig(config(user={"token": "s3cr3t-token", "client-certificate-data": PEM, "client-key-data": PEM}))
+    taken = check_kubeconfig(config(user={"token": "s3cr3t-token", **CLIENT}))
     access = ClusterAccess("shop", "alice", KubeconfigCredentials(taken))
     for shown in (repr(taken), repr(access), repr(taken.endpoint)):
         assert "s3cr3t-token" not in shown
@@ -94,7 +107,10 @@ REFUSED = [
     (config({"server": 5}), "clusters[c].server should be a text"),
     (config(user={"token": ""}), "users[u] has no credentials"),
     (config(user={"token": "a b\n"}), "users[u].token holds spaces"),
-    (config(user={"token": None, "client-certificate-data": PEM}), "users[u] needs client-certificate-data and client-key-data"),
+    (config(user={"client-certificate-data": CLIENT["client-certificate-data"]}), "users[u].client-key-data cannot be read"),
+    (config(user={"client-key-data": CLIENT["client-key-data"]}), "users[u].client-certificate-data cannot be read"),
+    (config(user={**CLIENT, "client-key-data": encoded(OTHER.key)}), "users[u] has a client-key-data that is not of its"),
+    (config({"certificate-authority-data": NOT_A_CERTIFICATE}), "clusters[c].certificate-authority-data cannot be read"),
     (config({"certificate-authority-data": "!!!"}), "certificate-authority-data is not base64"),
     (config({"certificate-authority-data": base64.b64encode(b"x").decode()}), "certificate-authority-data is not a PEM"),
     (config(contexts=TWO, current=""), "has several contexts (one, two) and no current-context"),
@@ -198,6 +214,30 @@ async def test_service_account_gets_a_token_of_its_own(cluster: LiveCluster) -> 
         await client.close()
 
 
+async def test_token_of_a_service_account_is_renewed_before_it_ends() -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        asked.append((request.path.rpartition("/")[2], request.headers["Authorization"]))
+        if not request.path.endswith("/token"):
+            return web.json_response({})
+        assert (await request.json())["spec"]["expirationSeconds"] == 3600
+        ends = datetime.now(UTC) + timedelta(seconds=0.3)
+        return web.json_response({"status": {"token": f"t{len(asked)}", "expirationTimestamp": ends.isoformat()}}, status=201)
+
+    async with serving(handler) as server:
+        via = Kubeconfig(Endpoint(server), token="bot")
+        client = await connect(ClusterAccess("shop", "robot", ServiceAccountCredentials("ns", "robot", via)))
+        await asyncio.gather(client.get("/one"), client.get("/two"))
+        async with asyncio.timeout(10):
+            while [what for what, _ in asked].count("token") < 2:
+                await client.get("/three")
+        await client.close()
+    assert asked[0] == ("token", "Bearer bot")
+    assert set(asked[1:3]) == {("one", "Bearer t1"), ("two", "Bearer t1")}
+    assert asked[-1] == ("three", f"Bearer t{len(asked) - 1}")
+
+
 async def test_cluster_has_one_uid_for_all_who_may_read_it(cluster: LiveCluster) -> None:
     uid = await cluster_uid(await cluster.client("admin"))
     assert uid == (await cluster.get("/api/v1/namespaces/kube-system"))["metadata"]["uid"]
@@ -286,7 +326,6 @@ async def test_granting_what_is_proposed_gives_the_right(cluster: LiveCluster) -
     }
     await admin.request("POST", f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings", body=binding)
     carol.reviews.clear()
-    from tests.clusters import until
 
     async def allowed() -> bool:
         carol.reviews.clear()
@@ -346,9 +385,6 @@ async def test_static_knowledge_of_roles_agrees_with_the_cluster(cluster: LiveCl
 
 async def test_person_without_the_question_is_who_the_mapping_says() -> None:
     """Kubernetes before 1.26 has no SelfSubjectReview."""
-    from aiohttp import web
-
-    from tests.k8s.test_client import client_of, serving
 
     async def handler(request: web.Request) -> web.StreamResponse:
         return web.json_response({"kind": "Status", "code": 404, "reason": "NotFound"}, status=404)

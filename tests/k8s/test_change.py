@@ -11,7 +11,7 @@ from k8s.errors import ApiError, CommandInvalid, PartlyDone, explain
 from k8s.execute import send_all
 from k8s.live import dig
 from k8s.plan import plan_changes
-from tests.clusters import LiveCluster, command, exists, until
+from tests.clusters import SECRET_VALUE, LiveCluster, command, exists, until
 
 
 def deployment(namespace: str, name: str = "checkout") -> str:
@@ -122,6 +122,29 @@ async def test_nodes_are_cordoned_and_uncordoned(cluster: LiveCluster) -> None:
     assert done.text == f"node/{name} uncordoned"
     assert done.undo == f"kubectl cordon {name}"
     assert not (await cluster.get(f"/api/v1/nodes/{name}"))["spec"].get("unschedulable")
+
+
+NOT_UNDOABLE = [
+    ("note=one\ntwo", "cannot be written in one command line"),
+    (f"db-password={SECRET_VALUE}", "holds secret values"),
+]
+
+
+@pytest.mark.parametrize(("before", "why"), NOT_UNDOABLE)
+async def test_value_that_may_not_or_cannot_be_written_out_offers_no_undo(cluster: LiveCluster, before: str, why: str) -> None:
+    namespace = await cluster.namespace(objects=())
+    key, _, value = before.partition("=")
+    noted = {**config_map("one"), "metadata": {"name": "one", "annotations": {key: value}}}
+    await cluster.run("alice", f"apply -f - -n {namespace}", manifest=documents(noted))
+    line = f"annotate cm one {key}=new --overwrite -n {namespace}"
+    preview = await cluster.preview("alice", line)
+    assert preview.undo is None
+    assert why in preview.warnings[0]
+    assert (await cluster.run("alice", line)).undo is None
+    assert SECRET_VALUE not in repr(preview)
+    with pytest.raises(CommandInvalid) as caught:
+        await cluster.run("alice", f"annotate cm one {key}=other -n {namespace}")
+    assert SECRET_VALUE not in explain(caught.value)
 
 
 # --- delete ---------------------------------------------------------------------------------------------------------------
