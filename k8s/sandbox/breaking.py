@@ -7,10 +7,11 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from k8s.sandbox import units
+from k8s.sandbox.containers import Injected, faults
 from k8s.sandbox.controllers import Loop, new_condition, owned
 from k8s.sandbox.errors import Json
 from k8s.sandbox.faults import FAULTS, Fault, FaultUnknown, signature
-from k8s.sandbox.kubelet import Injected, afflict, faults
+from k8s.sandbox.kubelet import afflict
 from k8s.sandbox.scheduler import pod_condition
 
 WORKLOADS = ("deployments.apps", "statefulsets.apps", "daemonsets.apps", "replicasets.apps", "jobs.batch", "pods")

@@ -112,7 +112,7 @@ class Loop:
         except ApiRefused as refused:
             LOG.debug("practice cluster: %s %s/%s waits: %s", name, namespace, key, refused.message)
             self.later(5.0, *work)
-        except Exception:  # noqa: BLE001 - one object that is not as expected must not stop the others
+        except Exception:
             LOG.exception("practice cluster: %s could not deal with %s/%s", name, namespace, key)
 
     # writing, as a controller

@@ -175,7 +175,9 @@ class Shell:
     def _ls(self, words: list[str]) -> Result:
         paths = [word for word in words if not word.startswith("-")]
         if not paths or paths[0] == "/":
-            return self._said("\n".join("bin dev etc home lib proc root run sbin sys tmp usr var".split()))
+            return self._said(
+                "\n".join(["bin", "dev", "etc", "home", "lib", "proc", "root", "run", "sbin", "sys", "tmp", "usr", "var"])
+            )
         mounts = [one["mountPath"] for one in self._container.get("volumeMounts") or ()]
         if paths[0].rstrip("/") in mounts or paths[0].rstrip("/") in ("/tmp", "/etc", "/var"):  # noqa: S108 - only a name
             return 0, "", ""

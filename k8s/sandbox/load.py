@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from k8s.sandbox import decode, defaults, rbac, units, validate
+from k8s.sandbox import decode, rbac, units, validate
 from k8s.sandbox.controllers import Loop
 from k8s.sandbox.errors import ApiRefused, Json
 from k8s.sandbox.kinds import Kind
@@ -179,7 +179,7 @@ class Loader:
         kind = self.objects.kinds.stored(resource)
         meta = obj["metadata"]
         if self.store.get(resource, meta.get("namespace", ""), meta["name"]) is not None and where != "built in":
-            if resource not in rbac._WATCHED:  # noqa: SLF001
+            if resource not in rbac._WATCHED:
                 raise ManifestBroken(f"{where}: there is already a {kind.kind} of the name {meta['name']!r}.")
         given = obj.get("status")
         self._metadata(kind, obj)

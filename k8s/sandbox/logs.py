@@ -16,9 +16,9 @@ from typing import Any
 from aiohttp import web
 
 from k8s.sandbox import errors, units
+from k8s.sandbox.containers import fault_of
 from k8s.sandbox.controllers import Loop
 from k8s.sandbox.errors import ApiRefused, Json
-from k8s.sandbox.kubelet import fault_of
 from k8s.sandbox.requests import Asked
 from k8s.sandbox.server import Ask, Server
 

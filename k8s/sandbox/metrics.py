@@ -8,9 +8,9 @@ from decimal import Decimal
 from aiohttp import web
 
 from k8s.sandbox import errors, units
+from k8s.sandbox.containers import fault_of
 from k8s.sandbox.controllers import Loop
 from k8s.sandbox.errors import Json
-from k8s.sandbox.kubelet import fault_of
 from k8s.sandbox.server import Ask, Server
 from k8s.sandbox.store import Stored
 
@@ -44,7 +44,7 @@ async def _answer(server: Server, loop: Loop, ask: Ask, resource: str) -> web.St
     listed = [one.body for _, one in server.store.ordered(resource, asked.namespace or None)]
     chosen = [make(loop, one) for one in listed if fits is None or fits(one)]
     entries = [Stored(one) for one in chosen if one is not None]
-    return await server._list_response(ask, entries, {})  # noqa: SLF001
+    return await server._list_response(ask, entries, {})
 
 
 def _share(seed: str, low: int, high: int) -> Decimal:

@@ -213,8 +213,10 @@ def _v2(kinds: Kinds) -> Json:
 
 # descriptions, from the client's models
 
-_FIELD = re.compile(r'^    \w+: .*?(?:serialization_alias="(?P<alias>\w+)".*?)?description="(?P<text>(?:[^"\\]|\\.)*)"\)', re.M)
-_NAME = re.compile(r"^    (\w+): ", re.M)
+_FIELD = re.compile(
+    r'^    \w+: .*?(?:serialization_alias="(?P<alias>\w+)".*?)?description="(?P<text>(?:[^"\\]|\\.)*)"\)', re.MULTILINE
+)
+_NAME = re.compile(r"^    (\w+): ", re.MULTILINE)
 _PREFIXED = {"core": ("", "Core"), "events": ("", "Events"), "discovery": ("", "Discovery"), "rbac": ("", "Rbac")}
 
 

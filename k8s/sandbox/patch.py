@@ -7,7 +7,6 @@ $patch, $deleteFromPrimitiveList/, $setElementOrder/ and $retainKeys are honoure
 from __future__ import annotations
 
 import copy
-import json
 from typing import Any
 
 from k8s.sandbox import schema

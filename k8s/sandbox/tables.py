@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from k8s.sandbox import cells, units
+from k8s.sandbox import cells_rest, printers, units
 from k8s.sandbox.errors import Json
 from k8s.sandbox.kinds import Kind
 from k8s.sandbox.store import Stored, encode
@@ -39,7 +39,7 @@ def printer(kind: Kind) -> tuple[list[Json], Printer]:
     """The kind's column definitions and the function that makes its cells."""
     if kind.crd is not None:
         return _custom(kind.crd)
-    columns, make = cells.PRINTERS.get(kind.id, (cells.DEFAULT, cells.created_at))
+    columns, make = printers.PRINTERS.get(kind.id, (printers.DEFAULT, cells_rest.created_at))
     return list(_columns(columns)), make
 
 

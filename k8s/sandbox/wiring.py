@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from k8s.sandbox import deployments, housekeeping, kubelet, rbac, selectors, workloads
-from k8s.sandbox.controllers import Loop, to_itself, to_owner
+from k8s.sandbox import (
+    daemons,
+    deployments,
+    garbage,
+    jobs,
+    kubelet,
+    rbac,
+    replicas,
+    selectors,
+    services,
+    stateful,
+    storage,
+    upkeep,
+)
+from k8s.sandbox.controllers import Loop, Route, to_itself, to_owner
 from k8s.sandbox.errors import Json
 from k8s.sandbox.scheduler import room
 from k8s.sandbox.store import Change
@@ -18,23 +31,23 @@ def wire(loop: Loop) -> None:
     loop.reconcilers = {
         "pod": kubelet.reconcile,
         "deployment": deployments.reconcile,
-        "replicaset": workloads.replica_set,
-        "controller": workloads.replication_controller,
-        "statefulset": workloads.stateful_set,
-        "daemonset": workloads.daemon_set,
-        "job": workloads.job,
-        "endpoints": housekeeping.endpoints,
-        "budget": housekeeping.budget,
-        "claim": housekeeping.claim,
-        "volume": housekeeping.volume,
-        "quota": housekeeping.quota,
-        "namespace": housekeeping.namespace,
-        "garbage": housekeeping.garbage,
-        "finalize": housekeeping.finalize,
-        "role": housekeeping.role,
-        "crd": housekeeping.crd,
-        "autoscaler": housekeeping.autoscaler,
-        "node": housekeeping.node,
+        "replicaset": replicas.replica_set,
+        "controller": replicas.replication_controller,
+        "statefulset": stateful.stateful_set,
+        "daemonset": daemons.daemon_set,
+        "job": jobs.job,
+        "endpoints": services.endpoints,
+        "budget": services.budget,
+        "claim": storage.claim,
+        "volume": storage.volume,
+        "quota": upkeep.quota,
+        "namespace": garbage.namespace,
+        "garbage": garbage.garbage,
+        "finalize": garbage.finalize,
+        "role": upkeep.role,
+        "crd": upkeep.crd,
+        "autoscaler": upkeep.autoscaler,
+        "node": upkeep.node,
     }
     loop.routes = {
         "pods": [
@@ -157,7 +170,7 @@ def _claim_pods(loop: Loop, change: Change) -> None:
                 loop.add("pod", change.key[0], pod["metadata"]["name"])
 
 
-def _all(reconciler: str, resource: str):  # type: ignore[no-untyped-def]
+def _all(reconciler: str, resource: str) -> Route:
     def route(loop: Loop, change: Change) -> None:
         for one in loop.store.each(resource):
             loop.add(reconciler, one["metadata"].get("namespace", ""), one["metadata"]["name"])
