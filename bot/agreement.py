@@ -3,6 +3,7 @@
 draft → weigh → refused | denied | run | card          button → vote → weigh again → stale: card again | claim → run
 """
 
+from contextlib import suppress
 from dataclasses import replace
 
 from audit.ledger import AuditUnavailable
@@ -142,7 +143,8 @@ async def _decide(means: Means, approval_id: str, choice: str, click: Click, say
         await say(replies.decided(last, "Not run.", "failure"))
         raise
     finally:  # whatever kept it from being begun: it is not begun later, when nobody expects it
-        await approvals.settle(means.database, approval_id, "approved", "stale")
+        with suppress(StoreUnavailable):
+            await approvals.settle(means.database, approval_id, "approved", "stale")
 
 
 async def _tell_decided(means: Means, approval: Approval, voter: Voter, choice: str, click: Click, say: Say) -> None:

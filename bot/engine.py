@@ -21,7 +21,7 @@ from bot.conversation import Asked, Means, remember, take, tidy
 from bot.database import Database, StoreUnavailable
 from bot.drafts import Draft, Question, Remark
 from bot.identity import NoBotAccess, UnmappedUser
-from bot.judgement import on_card
+from bot.judgement import expecting_sense, on_card
 from bot.planner import Request, plan, read_request
 from bot.settings import Settings
 from bot.translator import Lookup
@@ -66,10 +66,10 @@ class Engine:
         async with turn:
             try:
                 _require_plain(message.user)
+                await self._tidy()
                 memory = await take(self._means, message)
                 if memory is not None:
                     await self._answer(message, Asked(message.user, message.thread, message.text, memory), say)
-                await self._tidy()
             except KNOWN as error:
                 await say(await self._explained(error, message.user, message.text))
 
@@ -119,7 +119,8 @@ class Engine:
             drafted: Draft | Question | Remark = Draft((parse("auth can-i --list"),), words, 1.0, "built-in")
         else:
             lookup = _lookup(client, asked.text, (namespace, access.namespace))
-            drafted = await plan(request, memory=asked.memory, namespace=namespace, lookup=lookup)
+            with expecting_sense(access.cluster):
+                drafted = await plan(request, memory=asked.memory, namespace=namespace, lookup=lookup)
         if isinstance(drafted, Draft):
             await agreement.consider(self._means, asked, access, client, drafted, namespace, say)
         elif isinstance(drafted, Question):

@@ -12,7 +12,7 @@ from bot.approvals import Approval
 from bot.buttons import Proposal
 from bot.conversation import Asked, Means, remember
 from bot.database import StoreUnavailable
-from bot.judgement import shown
+from bot.judgement import expecting_sense, shown
 from bot.types import Button, Reply, Say
 from bot.worker import instance
 from k8s.access import ClusterAccess
@@ -111,7 +111,8 @@ async def _carry_out_one(
     until = means.clock() + timedelta(seconds=means.limits.seconds + 5)
     await means.audit.append(STARTED, task.actor, _intent(task, command, until), **ids)
     try:
-        done = await execute(client, command, limits=means.limits, expected=expected)
+        with expecting_sense(client.cluster, wrote=_changes(command)):
+            done = await execute(client, command, limits=means.limits, expected=expected)
         outcome, details = Outcome((done,)), _details(done)
     except ClusterError as error:
         outcome, details = _failed(command, error)
@@ -153,11 +154,15 @@ def _details(done: ExecutionResult) -> dict[str, object]:
 
 def _failed(command: Command, error: ClusterError) -> tuple[Outcome, dict[str, object]]:
     sentence = explain(error)
-    unknown = _in_doubt(error) and command.verb not in READERS and not command.dry_run
+    unknown = _in_doubt(error) and _changes(command)
     details: dict[str, object] = {"outcome": "unknown" if unknown else "failed", "error": sentence}
     if isinstance(error, PartlyDone):
         details |= {"outcome": "partly done", "done": list(error.done), "left": error.left}
     return Outcome(failure=sentence, unknown=unknown), details
+
+
+def _changes(command: Command) -> bool:
+    return command.verb not in READERS and not command.dry_run
 
 
 def _in_doubt(error: ClusterError) -> bool:

@@ -1,7 +1,9 @@
 """All that must be known before a command runs or a card is shown: verdict, rights, preview, policy, freezes, bound digest."""
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -11,6 +13,7 @@ from bot.settings import ApprovalRule, Freeze, Settings
 from k8s.access import ClusterAccess, cluster_uid
 from k8s.client import ClusterClient
 from k8s.denials import Denial, denials
+from k8s.errors import AnswerBroken, AnswerTooLarge, ClusterTimeout
 from k8s.execute import READERS
 from k8s.kinds import find_kind
 from k8s.manifests import ManifestBroken, read_manifest
@@ -19,6 +22,8 @@ from k8s.redact import REDACTED, redact_object
 from k8s.render import to_yaml
 from k8s.safety import classify
 from k8s.types import Command, Level, ObjectRef, Preview, Verdict
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,16 @@ class Weighed:
     def expected(self) -> tuple[tuple[ObjectRef, ...], ...]:
         """The objects that each command may touch."""
         return tuple(one.targets for one in self.previews)
+
+
+@contextmanager
+def expecting_sense(cluster: str, *, wrote: bool = False) -> Iterator[None]:
+    """An answer that is JSON and not what an API server says trips up whoever reads it: that is an answer broken, too."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        _logger.exception("the cluster %s gave an answer that could not be used", cluster)
+        raise AnswerBroken(cluster, "it is not what was asked for", wrote) from error
 
 
 async def judged(commands: Sequence[Command]) -> Verdict:
@@ -62,6 +77,22 @@ async def weigh(
 
     Raises: ClusterError; what the server's dry run refuses is raised as it would be in earnest.
     """
+    try:
+        with expecting_sense(access.cluster):
+            return await _weigh(settings, now, access, client, commands, verdict)
+    except (ClusterTimeout, AnswerBroken, AnswerTooLarge) as error:
+        error.wrote = False  # reviews and dry runs are sent like writes and change nothing
+        raise
+
+
+async def _weigh(
+    settings: Settings,
+    now: datetime,
+    access: ClusterAccess,
+    client: ClusterClient,
+    commands: tuple[Command, ...],
+    verdict: Verdict,
+) -> Weighed:
     if verdict.level is Level.FORBIDDEN:
         return Weighed(commands, verdict)
     missing = [denial for command in commands for denial in await denials(client, command)]

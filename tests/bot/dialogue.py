@@ -86,6 +86,7 @@ class Dialogue:
     engine: Engine
     database: Database
     audit: AuditLog
+    pool: ClusterPool
     clock: Clock
     edge: Edge
     url: str
@@ -163,6 +164,10 @@ class Dialogue:
         verdict = verify(self.url, self.keys, self.witness)
         assert verdict.status is Status.OK, verdict
 
+    def configure(self, settings: Settings) -> None:
+        """Start anew with other settings, as after a change of the file."""
+        self.engine = Engine(settings, self.database, self.audit, self.pool, self.clock)
+
     async def map(self, cluster: LiveCluster, *people: str, name: str = CLUSTER, namespace: str | None = None) -> None:
         """Give people their own way into a cluster; `account=person` maps an account to somebody else's credentials."""
         for entry in people:
@@ -192,7 +197,7 @@ async def opened(
         pool = ClusterPool(seconds=5)
         stack.push_async_callback(pool.close)
         engine = Engine(Settings(**dict(settings or {})), database, audit, pool, clock)
-        yield Dialogue(engine, database, audit, clock, edge, url, keys, witness)
+        yield Dialogue(engine, database, audit, pool, clock, edge, url, keys, witness)
 
 
 @asynccontextmanager

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from bot import identity
-from bot.settings import Settings
+from bot.conversation import Means, recall, remember
+from bot.settings import ApprovalRule, Freeze, Settings
+from bot.types import Button
+from k8s.access import ClusterPool
 from tests.bot.dialogue import Dialogue, choices, dialogue, opened, thread, told
 from tests.clusters import LiveCluster
 
@@ -183,9 +186,9 @@ async def another_object_of_the_name(d: Dialogue, cluster: LiveCluster) -> None:
 
 
 async def the_policy(d: Dialogue, cluster: LiveCluster) -> None:
-    rules = [{"verdict": "dangerous", "mode": "approve", "needed": 2}, {"verdict": "warning", "mode": "confirm", "expires": "5m"}]
-    means = d.engine._means
-    object.__setattr__(means, "settings", Settings(approvals=rules))
+    two = ApprovalRule(verdict="dangerous", mode="approve", needed=2)
+    short = ApprovalRule(verdict="warning", mode="confirm", expires=timedelta(minutes=5))
+    d.configure(Settings(approvals=(two, short)))
 
 
 async def the_identity(d: Dialogue, cluster: LiveCluster) -> None:
@@ -311,8 +314,8 @@ async def test_a_freeze_that_began_in_between(tmp_path: Path, cluster: LiveClust
     """Case 27."""
     async with dialogue(tmp_path, cluster, namespace) as d:
         begins = d.clock() + timedelta(minutes=5)
-        freeze = {"name": "closing", "begins": begins, "until": begins + timedelta(days=1), "namespaces": [namespace]}
-        object.__setattr__(d.engine._means, "settings", Settings(freezes=[freeze]))
+        freeze = Freeze(name="closing", begins=begins, until=begins + timedelta(days=1), namespaces=(namespace,))
+        d.configure(Settings(freezes=(freeze,)))
         await d.say("alice", DELETE)
         d.expect("proposal")
         d.clock.move(minutes=6)
@@ -331,8 +334,6 @@ async def test_a_freeze_that_began_in_between(tmp_path: Path, cluster: LiveClust
 @pytest.mark.parametrize("forged", ["", "0" * 32, "approve", "../x", "\x00", "é", "A" * 100_000, "' OR 1=1 --"])
 async def test_forged_buttons_are_nothing(d: Dialogue, forged: str) -> None:
     """Case 29."""
-    from bot.types import Button
-
     await d.say("alice", DELETE)
     await d.press("bob", Button(forged, "Approve"))
     d.expect("refusal", "not known here")
@@ -349,8 +350,6 @@ async def test_a_click_from_another_thread_is_refused(d: Dialogue, elsewhere: An
 
 
 async def test_an_id_of_the_request_is_no_button(d: Dialogue) -> None:
-    from bot.types import Button
-
     await d.say("alice", DELETE)
     await d.press("bob", Button(str(d.replies[-1].card), "Approve"))
     d.expect("refusal", "not known here")
@@ -469,10 +468,9 @@ async def test_messages_of_a_thread_are_answered_in_their_order(d: Dialogue) -> 
 
 
 async def test_a_choice_of_cluster_is_not_lost_to_a_command_that_ends_later(d: Dialogue, cluster: LiveCluster) -> None:
-    from bot.conversation import recall, remember
-
-    await asyncio.gather(*(remember(d.engine._means, thread(), **{f"key-{n}": n}) for n in range(20)))
-    assert await recall(d.engine._means, thread()) == {f"key-{n}": n for n in range(20)}
+    means = Means(Settings(), d.database, d.audit, ClusterPool(), d.clock)
+    await asyncio.gather(*(remember(means, thread(), **{f"key-{n}": n}) for n in range(20)))
+    assert await recall(means, thread()) == {f"key-{n}": n for n in range(20)}
 
 
 async def test_a_card_is_never_cut_off_from_its_buttons(tmp_path: Path, cluster: LiveCluster, namespace: str) -> None:
