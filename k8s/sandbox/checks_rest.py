@@ -89,7 +89,7 @@ def config_map(obj: Json) -> Causes:
 
 def secret(obj: Json) -> Causes:
     needs = {"kubernetes.io/tls": ("tls.crt", "tls.key"), "kubernetes.io/dockerconfigjson": (".dockerconfigjson",)}
-    for key, _value in (obj.get("data") or {}).items():
+    for key in obj.get("data") or ():
         for fault in names.config_key(key):
             yield invalid(f"data[{key}]", key, fault)
     for key in needs.get(obj.get("type", ""), ()):
@@ -173,16 +173,24 @@ def crd(obj: Json) -> Causes:
             yield required(where, "schemas are required")
 
 
+_JSON_TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer"}
+
+
+def _is_of(value: Any, kind: str | None) -> bool:
+    """Whether a value is of a JSON schema's type; true for types that need no check."""
+    known = {"string": str, "boolean": bool, "integer": int, "array": list, "object": dict}
+    if kind not in known:
+        return True
+    return isinstance(value, known[kind]) and not (kind == "integer" and isinstance(value, bool))
+
+
 def custom(value: Any, spec: Json, path: str) -> Causes:
     """A CRD's own schema: type, required, enum, bounds and pattern."""
-    kinds = {"string": str, "boolean": bool, "integer": int, "array": list, "object": dict}
     kind = spec.get("type")
-    if kind in kinds and value is not None and not spec.get("x-kubernetes-int-or-string"):
-        if not isinstance(value, kinds[kind]) or (kind == "integer" and isinstance(value, bool)):
-            found = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer"}.get(type(value), "number")
-            fault = f'Invalid value: "{found}": {path} in body must be of type {kind}: "{found}"'
-            yield Cause("FieldValueTypeInvalid", path, fault)
-            return
+    if value is not None and not spec.get("x-kubernetes-int-or-string") and not _is_of(value, kind):
+        shown = _JSON_TYPES.get(type(value), "number")
+        yield Cause("FieldValueTypeInvalid", path, f'Invalid value: "{shown}": {path} in body must be of type {kind}: "{shown}"')
+        return
     if "enum" in spec and value not in spec["enum"]:
         yield unsupported(path, value, [str(one) for one in spec["enum"]])
     yield from _bounds(value, spec, path)

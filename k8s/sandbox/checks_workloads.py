@@ -148,8 +148,7 @@ def cron_job(obj: Json) -> Causes:
     if spec.get("concurrencyPolicy") not in ("Allow", "Forbid", "Replace"):
         yield unsupported("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), ["Allow", "Forbid", "Replace"])
     inner = (spec.get("jobTemplate") or {}).get("spec") or {}
-    for cause in template(inner.get("template") or {}, "spec.jobTemplate.spec.template"):
-        yield cause
+    yield from template(inner.get("template") or {}, "spec.jobTemplate.spec.template")
     yield from _ends(inner, "spec.jobTemplate.spec")
 
 

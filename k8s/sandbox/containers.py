@@ -277,11 +277,10 @@ def _image_trouble(loop: Loop, pod: Json, container: Json, was: Json) -> Json | 
         return {**was, "state": {"waiting": {"reason": fault, "message": text}}}
     full = full_image(image)
     host = full.split("/", 1)[0]
-    why = (
-        f'failed to pull and unpack image "{full}": failed to resolve reference "{full}": '
-        + (f"{full}: not found" if not host.split(":")[0].endswith(".invalid") else f'failed to do request: Head "https://{host}/v2/": '
-           f"dial tcp: lookup {host}: no such host")
-    )  # fmt: skip
+    why = f"{full}: not found"
+    if host.split(":")[0].endswith(".invalid"):
+        why = f'failed to do request: Head "https://{host}/v2/": dial tcp: lookup {host}: no such host'
+    why = f'failed to pull and unpack image "{full}": failed to resolve reference "{full}": {why}'
     code = "NotFound" if why.endswith("not found") else "Unknown"
     error = f"rpc error: code = {code} desc = {why}"
     if (was["state"].get("waiting") or {}).get("reason") == "ErrImagePull":

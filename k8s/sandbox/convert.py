@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
+from k8s.sandbox import selectors
 from k8s.sandbox.errors import Json
+from k8s.sandbox.kinds import Kind
 
 # events.k8s.io/v1 field → core/v1 field
 _EVENT = {
@@ -71,3 +74,36 @@ FROM_STORED: dict[tuple[str, str, str], Callable[[Json], Json]] = {
     ("events.k8s.io", "v1", "Event"): _event_out,
     ("autoscaling", "v1", "HorizontalPodAutoscaler"): _scaler_out,
 }
+
+
+# the Scale of what has replicas
+
+
+def scale_path(kind: Kind, field_name: str) -> list[str]:
+    """Where a kind keeps its replicas."""
+    custom = ((kind.crd or {}).get("subresources") or {}).get("scale") or {}
+    usual = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+    return str(custom.get(field_name) or usual.get(field_name, "")).strip(".").split(".")
+
+
+def _at(obj: Any, path: list[str]) -> Any:
+    for part in path:
+        obj = obj.get(part) if isinstance(obj, dict) else None
+    return obj
+
+
+def scale_of(obj: Json, kind: Kind) -> Json:
+    """The Scale of an object that has replicas."""
+    meta = {name: obj["metadata"][name] for name in ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+            if name in obj["metadata"]}  # fmt: skip
+    status: Json = {"replicas": _at(obj, scale_path(kind, "statusReplicasPath")) or 0}
+    custom = ((kind.crd or {}).get("subresources") or {}).get("scale") or {}
+    if custom.get("labelSelectorPath"):
+        status["selector"] = _at(obj, custom["labelSelectorPath"].strip(".").split(".")) or ""
+    elif kind.crd is None:
+        chosen = (obj.get("spec") or {}).get("selector")
+        chosen = {"matchLabels": chosen} if kind.resource == "replicationcontrollers" else chosen
+        status["selector"] = selectors.written(chosen, "")
+    replicas = _at(obj, scale_path(kind, "specReplicasPath"))
+    spec = {"replicas": replicas} if replicas else {}
+    return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": meta, "spec": spec, "status": status}

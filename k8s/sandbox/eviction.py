@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from k8s.sandbox import errors, selectors
+from k8s.sandbox import bodies, errors, selectors
+from k8s.sandbox.answers import json_response
 from k8s.sandbox.controllers import Loop, pod_is_ready
 from k8s.sandbox.errors import Json
 from k8s.sandbox.kinds import Kind
 from k8s.sandbox.objects import Write
-from k8s.sandbox.server import Ask, Server, json_response
+from k8s.sandbox.requests import Ask
+from k8s.sandbox.server import Server
 
 EVICTION = Kind("policy", "v1", "evictions", "Eviction", True)
 DISRUPTED = "Cannot evict pod as it would violate the pod's disruption budget."
@@ -23,8 +25,8 @@ def install(server: Server, loop: Loop) -> None:
 
 
 def _evict(server: Server, loop: Loop, ask: Ask) -> web.StreamResponse:
-    write = server.write(ask)
-    body = server.body(ask, write, EVICTION)
+    write = bodies.write_options(ask)
+    body = bodies.body(server, ask, write, EVICTION)
     asked = ask.asked
     pod = server.store.get("pods", asked.namespace, asked.name)
     if pod is None:

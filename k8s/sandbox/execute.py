@@ -16,10 +16,12 @@ from k8s.sandbox import errors, units
 from k8s.sandbox.controllers import Loop
 from k8s.sandbox.errors import ApiRefused, Json
 from k8s.sandbox.logs import container_of
-from k8s.sandbox.server import Ask, Server
+from k8s.sandbox.requests import Ask
+from k8s.sandbox.server import Server
 
 PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
-MISSING = 'OCI runtime exec failed: exec failed: unable to start container process: exec: "{}": executable file not found in $PATH: unknown'
+MISSING = "OCI runtime exec failed: exec failed: unable to start container process: exec: "
+MISSING += '"{}": executable file not found in $PATH: unknown'
 Result = tuple[int, str, str]  # exit code, output, errors
 
 
@@ -184,10 +186,11 @@ class Shell:
         return 1, "", f"ls: {paths[0]}: No such file or directory\n"
 
     def _cat(self, words: list[str]) -> Result:
+        zone = "svc.cluster.local"
         files = {
             "/etc/hostname": self._host(),
             "/etc/os-release": 'NAME="Alpine Linux"\nID=alpine\nVERSION_ID=3.22.1\nPRETTY_NAME="Alpine Linux v3.22"',
-            "/etc/resolv.conf": f"search {self._pod['metadata']['namespace']}.svc.cluster.local svc.cluster.local\nnameserver 10.96.0.10",
+            "/etc/resolv.conf": f"search {self._pod['metadata']['namespace']}.{zone} {zone}\nnameserver 10.96.0.10",
         }
         if words and words[0] in files:
             return self._said(files[words[0]])

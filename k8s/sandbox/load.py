@@ -178,9 +178,9 @@ class Loader:
         """Complete one object and put it into the store."""
         kind = self.objects.kinds.stored(resource)
         meta = obj["metadata"]
-        if self.store.get(resource, meta.get("namespace", ""), meta["name"]) is not None and where != "built in":
-            if resource not in rbac._WATCHED:
-                raise ManifestBroken(f"{where}: there is already a {kind.kind} of the name {meta['name']!r}.")
+        known = self.store.get(resource, meta.get("namespace", ""), meta["name"]) is not None
+        if known and where != "built in" and not resource.endswith(rbac.GROUP):
+            raise ManifestBroken(f"{where}: there is already a {kind.kind} of the name {meta['name']!r}.")
         given = obj.get("status")
         self._metadata(kind, obj)
         begin = validate.BEGIN.get(kind.id)

@@ -19,8 +19,8 @@ from k8s.sandbox import errors, units
 from k8s.sandbox.containers import fault_of
 from k8s.sandbox.controllers import Loop
 from k8s.sandbox.errors import ApiRefused, Json
-from k8s.sandbox.requests import Asked
-from k8s.sandbox.server import Ask, Server
+from k8s.sandbox.requests import Ask, Asked
+from k8s.sandbox.server import Server
 
 Line = tuple[datetime, str]
 EVERY = timedelta(seconds=17)  # between two made lines

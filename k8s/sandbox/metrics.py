@@ -7,11 +7,13 @@ from decimal import Decimal
 
 from aiohttp import web
 
-from k8s.sandbox import errors, units
+from k8s.sandbox import answers, errors, units
 from k8s.sandbox.containers import fault_of
 from k8s.sandbox.controllers import Loop
 from k8s.sandbox.errors import Json
-from k8s.sandbox.server import Ask, Server
+from k8s.sandbox.reading import chosen_by
+from k8s.sandbox.requests import Ask
+from k8s.sandbox.server import Server
 from k8s.sandbox.store import Stored
 
 WINDOW = "15.034s"
@@ -39,12 +41,12 @@ async def _answer(server: Server, loop: Loop, ask: Ask, resource: str) -> web.St
         if shown is None:
             name = f"{asked.namespace}/{asked.name}" if asked.namespace else asked.name
             raise errors.not_found(f"{resource[:-1]}metrics" if resource == "pods" else "nodemetrics", "metrics.k8s.io", name)
-        return server.reply(ask, shown)
-    fits = server.filter(ask)
+        return answers.reply(ask, shown)
+    fits = chosen_by(ask)
     listed = [one.body for _, one in server.store.ordered(resource, asked.namespace or None)]
     chosen = [make(loop, one) for one in listed if fits is None or fits(one)]
     entries = [Stored(one) for one in chosen if one is not None]
-    return await server._list_response(ask, entries, {})
+    return await answers.list_reply(ask, entries, {})
 
 
 def _share(seed: str, low: int, high: int) -> Decimal:

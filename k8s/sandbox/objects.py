@@ -191,10 +191,10 @@ class Objects:
     def _put_or_remove(self, kind: Kind, obj: Json) -> Json:
         meta = obj["metadata"]
         gone = meta.get("deletionTimestamp") and not meta.get("finalizers")
-        if gone and not (kind.id == "namespaces" and obj["spec"].get("finalizers")):
-            if kind.id != "pods" or meta.get("deletionGracePeriodSeconds") == 0:
-                self.remove(kind, obj)
-                return obj
+        stays = kind.id == "namespaces" and obj["spec"].get("finalizers")
+        if gone and not stays and (kind.id != "pods" or meta.get("deletionGracePeriodSeconds") == 0):
+            self.remove(kind, obj)
+            return obj
         self._before_put(kind, obj)
         return self.store.put(kind.id, obj)
 

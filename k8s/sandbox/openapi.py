@@ -78,7 +78,7 @@ def _v3(kinds: list[Kind]) -> Json:
     for kind in kinds:
         name = _define(kind, types)
         paths |= _paths(kind, name)
-    types |= {name: body for name, body in _NAMED.values()}
+    types |= dict(_NAMED.values())
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": "v1.36.3"},
@@ -194,7 +194,7 @@ def _paths(kind: Kind, name: str) -> Json:
                                ("update", "put", False), ("patch", "patch", False), ("delete", "delete", False)):  # fmt: skip
         if verb in kind.verbs:
             action = {"create": "post", "update": "put"}.get(verb, verb)
-            (whole if many else single)[method] = operation(action, writes if method not in ("get",) else [])
+            (whole if many else single)[method] = operation(action, [] if method == "get" else writes)
     return {path: found for path, found in ((place, whole), (f"{place}/{{name}}", single)) if found}
 
 
@@ -205,7 +205,7 @@ def _v2(kinds: Kinds) -> Json:
     for kind in kinds:
         name = _define(kind, types)
         paths |= _paths(kind, name)
-    text = json.dumps({"paths": paths, "definitions": {**types, **{n: b for n, b in _NAMED.values()}}})
+    text = json.dumps({"paths": paths, "definitions": {**types, **dict(_NAMED.values())}})
     text = text.replace("#/components/schemas/", "#/definitions/")
     found: Json = json.loads(text)
     return {"swagger": "2.0", "info": {"title": "Kubernetes", "version": "v1.36.3"}, **found}

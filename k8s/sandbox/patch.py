@@ -10,7 +10,7 @@ import copy
 from typing import Any
 
 from k8s.sandbox import schema
-from k8s.sandbox.errors import Json, bad_request
+from k8s.sandbox.errors import ApiRefused, Json, bad_request
 from k8s.sandbox.schema import Field
 
 
@@ -235,3 +235,20 @@ def _ordered(items: list[Any], old: list[Any], order: list[Any], key: str) -> li
         other_first = name(other) in places and name(first) in places and places[name(other)] < places[name(first)]
         result.append((rest if other_first else named).pop(0))
     return result + named + rest
+
+
+def patched(old: Json, change: Any, how: str, root: Field) -> Json:
+    """The old object with a JSON, merge or strategic merge patch applied."""
+    try:
+        if how == "json":
+            return json_patch(old, change)
+        if not isinstance(change, dict):
+            raise bad_request("error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}")
+        if how == "merge":
+            result: Json = merge_patch(copy.deepcopy(old), change)
+            return result
+        return strategic_merge(copy.deepcopy(old), change, root)
+    except PatchUnfit as bad:
+        raise ApiRefused(422, "Invalid", "the server rejected our request due to an error in our request", {}) from bad
+    except PatchMalformed as bad:
+        raise ApiRefused(500, "", str(bad)) from bad

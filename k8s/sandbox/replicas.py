@@ -71,7 +71,7 @@ def _replicas(loop: Loop, resource: str, namespace: str, name: str, component: s
     if not owner["metadata"].get("deletionTimestamp"):
         adopt(loop, owner, "pods", lambda pod: pod_is_active(pod) and selectors.matches(terms, pod["metadata"].get("labels")))
         failed = _keep_count(loop, owner, component)
-    pods = [pod for pod in owned(loop, owner, "pods")]
+    pods = owned(loop, owner, "pods")
     active = [pod for pod in pods if pod_is_active(pod)]
     ready = sum(pod_is_ready(pod) for pod in active)
     labels = owner["spec"]["template"]["metadata"].get("labels") or {}

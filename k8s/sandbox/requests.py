@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
+from aiohttp import web
+
 from k8s.sandbox.errors import ApiRefused, bad_request
+from k8s.sandbox.kinds import Kind
+from k8s.sandbox.people import Caller
 from k8s.sandbox.rbac import Action
 
 _VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
@@ -119,3 +123,16 @@ def wanted(accept: str | None) -> Wanted:
 
 
 _SHAPES = ("", "Table", "PartialObjectMetadata", "PartialObjectMetadataList", "APIGroupDiscoveryList")
+
+
+@dataclass(slots=True)
+class Ask:
+    """One authorized request on its way through a handler."""
+
+    http: web.BaseRequest
+    asked: Asked
+    caller: Caller
+    wanted: Wanted
+    kind: Kind
+    body: bytes = b""
+    warnings: list[str] = field(default_factory=list)

@@ -7,12 +7,13 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from k8s.sandbox import errors, rbac, units
+from k8s.sandbox import answers, bodies, errors, rbac, units
 from k8s.sandbox.errors import Json
 from k8s.sandbox.kinds import Kind
 from k8s.sandbox.people import Caller
 from k8s.sandbox.rbac import Action
-from k8s.sandbox.server import Ask, Server, denial
+from k8s.sandbox.requests import Ask
+from k8s.sandbox.server import Server
 from k8s.sandbox.store import encode
 
 
@@ -31,7 +32,7 @@ def install(server: Server) -> None:
 
     async def self_subject(ask: Ask) -> web.StreamResponse:
         body = _body(server, ask)
-        return server.reply(ask, {**body, "status": {"userInfo": ask.caller.json()}}, 201)
+        return answers.reply(ask, {**body, "status": {"userInfo": ask.caller.json()}}, 201)
 
     async def token_review(ask: Ask) -> web.StreamResponse:
         body = _body(server, ask)
@@ -39,7 +40,7 @@ def install(server: Server) -> None:
         status: Json = {"authenticated": True, "user": found.json()} if found else {"user": {}}
         if found is None:
             status["error"] = "invalid bearer token"
-        return server.reply(ask, {**body, "status": status}, 201)
+        return answers.reply(ask, {**body, "status": status}, 201)
 
     async def token(ask: Ask) -> web.StreamResponse:
         return _token(server, ask)
@@ -57,7 +58,7 @@ def install(server: Server) -> None:
 
 
 def _body(server: Server, ask: Ask, kind: Kind | None = None) -> Json:
-    return server.body(ask, server.write(ask), kind)
+    return bodies.body(server, ask, bodies.write_options(ask), kind)
 
 
 def _access(server: Server, ask: Ask, caller: Caller | None) -> web.StreamResponse:
@@ -79,7 +80,7 @@ def _access(server: Server, ask: Ask, caller: Caller | None) -> web.StreamRespon
     status: Json = {"allowed": allowed}
     if reason:
         status["reason"] = reason
-    return server.reply(ask, {**body, "status": status}, 201)
+    return answers.reply(ask, {**body, "status": status}, 201)
 
 
 def _action(resource: Json | None, path: Json) -> Action:
@@ -108,7 +109,7 @@ def _rules(server: Server, ask: Ask) -> web.StreamResponse:
         "nonResourceRules": [rule for rule in listed if rule.get("nonResourceURLs")],
         "incomplete": False,
     }
-    return server.reply(ask, {**body, "status": status}, 201)
+    return answers.reply(ask, {**body, "status": status}, 201)
 
 
 def _token(server: Server, ask: Ask) -> web.StreamResponse:
@@ -129,7 +130,7 @@ def _token(server: Server, ask: Ask) -> web.StreamResponse:
     expires = units.stamp(units.now() + timedelta(seconds=seconds))
     body["metadata"] |= {"name": name, "namespace": namespace, "creationTimestamp": units.stamp()}
     status = {"token": token, "expirationTimestamp": expires}
-    return server.bytes_reply(ask, encode({**body, "status": status}), 201)
+    return answers.bytes_reply(ask, encode({**body, "status": status}), 201)
 
 
 # nobody may hand out rights that they do not have
@@ -195,6 +196,3 @@ def _compact(rules: list[Json]) -> list[Json]:
         else:
             merged[key] = copy.deepcopy(rule)
     return sorted(merged.values(), key=str)
-
-
-__all__ = ["denial", "install"]

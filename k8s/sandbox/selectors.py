@@ -52,7 +52,7 @@ _OPS = {"==": "=", "=": "=", "!=": "!=", ">": "gt", "<": "lt", "in": "in", "noti
 _SIGNS = frozenset(("==", "!=", "=", "!", ",", "(", ")", ">", "<", ""))
 
 
-class _Tokens:
+class _Words:
     """The words and signs of a selector, one after the other."""
 
     def __init__(self, text: str) -> None:
@@ -63,38 +63,38 @@ class _Tokens:
         return self._all[self._at] if self._at < len(self._all) else ""
 
     def take(self) -> str:
-        token = self.peek()
+        word = self.peek()
         self._at += 1
-        return token
+        return word
 
 
 def parse_labels(text: str) -> Selector:
     """Requirements of a label selector such as `app=web,tier in (a,b),!legacy`; 400 when it cannot be read."""
-    tokens, found = _Tokens(text), []
-    if not tokens.peek():
+    words, found = _Words(text), []
+    if not words.peek():
         return ()
     while True:
-        if tokens.peek() in _SIGNS - {"!"}:
-            raise bad_request(f"found '{tokens.peek()}', expected: !, identifier, or 'end of string'")
-        found.append(_requirement(tokens))
-        after = tokens.take()
+        if words.peek() in _SIGNS - {"!"}:
+            raise bad_request(f"found '{words.peek()}', expected: !, identifier, or 'end of string'")
+        found.append(_requirement(words))
+        after = words.take()
         if not after:
             return tuple(found)
         if after != ",":
             raise bad_request(f"found '{after}', expected: ',' or 'end of string'")
-        if tokens.peek() in _SIGNS - {"!"}:
-            raise bad_request(f"found '{tokens.peek()}', expected: identifier after ','")
+        if words.peek() in _SIGNS - {"!"}:
+            raise bad_request(f"found '{words.peek()}', expected: identifier after ','")
 
 
 def _unread(why: str) -> ApiRefused:
     return bad_request(f"unable to parse requirement: {why}")
 
 
-def _requirement(tokens: _Tokens) -> Requirement:
-    absent = tokens.peek() == "!"
+def _requirement(words: _Words) -> Requirement:
+    absent = words.peek() == "!"
     if absent:
-        tokens.take()
-    key = tokens.take()
+        words.take()
+    key = words.take()
     if key in _SIGNS:
         raise _unread(f"found '{key}', expected: identifier")
     faults = names.qualified_name(key)
@@ -102,41 +102,41 @@ def _requirement(tokens: _Tokens) -> Requirement:
         raise _unread(f'<nil>: Invalid value: "{key}": {"; ".join(faults)}')
     if absent:
         return Requirement(key, "!")
-    if tokens.peek() in ("", ","):
+    if words.peek() in ("", ","):
         return Requirement(key, "exists")
-    sign = tokens.take()
+    sign = words.take()
     if sign not in _OPS:
         raise _unread(f"found '{sign}', expected: in, notin, =, ==, !=, gt, lt")
     op = _OPS[sign]
-    values = _values(tokens) if op in ("in", "notin") else _value(tokens)
+    values = _values(words) if op in ("in", "notin") else _value(words)
     for value in values:
         for fault in names.label_value(value):
             raise _unread(f'values[0][{key}]: Invalid value: "{value}": {fault}')
     return Requirement(key, op, values)
 
 
-def _value(tokens: _Tokens) -> tuple[str]:
-    if tokens.peek() in ("", ","):
+def _value(words: _Words) -> tuple[str]:
+    if words.peek() in ("", ","):
         return ("",)
-    token = tokens.take()
-    if token in _SIGNS:
-        raise _unread(f"found '{token}', expected: identifier")
-    return (token,)
+    word = words.take()
+    if word in _SIGNS:
+        raise _unread(f"found '{word}', expected: identifier")
+    return (word,)
 
 
-def _values(tokens: _Tokens) -> tuple[str, ...]:
-    opening = tokens.take()
+def _values(words: _Words) -> tuple[str, ...]:
+    opening = words.take()
     if opening != "(":
         raise _unread(f"found '{opening}' expected: '('")
     found: set[str] = set()
     while True:
-        token = tokens.take()
-        if token == ")":
+        word = words.take()
+        if word == ")":
             return tuple(sorted(found or {""}))
-        if token in _SIGNS - {","}:
-            raise _unread(f"found '{token}', expected: ',', ')' or identifier")
-        if token != ",":
-            found.add(token)
+        if word in _SIGNS - {","}:
+            raise _unread(f"found '{word}', expected: ',', ')' or identifier")
+        if word != ",":
+            found.add(word)
 
 
 def from_object(selector: Json | None) -> Selector | None:

@@ -84,10 +84,10 @@ def _scaler_status(spec: Json, replicas: int) -> Json:
          "utilization (percentage of request)"),
         ("ScalingLimited", "DesiredWithinRange", "the desired count is within the acceptable range"),
     )  # fmt: skip
-    conditions = [
-        {"type": kind, "status": "False" if kind == "ScalingLimited" else "True", "lastTransitionTime": now, "reason": why, "message": text}
-        for kind, why, text in rows
-    ]  # fmt: skip
+    conditions = []
+    for kind, why, text in rows:
+        state = "False" if kind == "ScalingLimited" else "True"
+        conditions.append({"type": kind, "status": state, "lastTransitionTime": now, "reason": why, "message": text})
     counts = {"currentReplicas": replicas, "desiredReplicas": replicas, "currentMetrics": metrics}
     return {"conditions": conditions, **counts}
 

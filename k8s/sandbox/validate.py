@@ -96,12 +96,10 @@ def _meta_update(kind: Kind, meta: Json, old: Json) -> Causes:
     yield from notes(meta.get("annotations"), "metadata.annotations")
     added = [one for one in meta.get("finalizers") or () if one not in (old.get("finalizers") or ())]
     if old.get("deletionTimestamp") and added:
-        listed = f"no new finalizers can be added if the object is being deleted, found new finalizers []string{{{', '.join(map(_quote, added))}}}"
+        shown = ", ".join(f'"{one}"' for one in added)
+        listed = "no new finalizers can be added if the object is being deleted, found new finalizers "
+        listed += f"[]string{{{shown}}}"
         yield prohibited("metadata.finalizers", listed)
-
-
-def _quote(text: str) -> str:
-    return f'"{text}"'
 
 
 # what a kind starts with

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from aiohttp import web
 
-from k8s.sandbox import errors, tables
+from k8s.sandbox import answers, errors, tables
 from k8s.sandbox.errors import Json
 from k8s.sandbox.kinds import Kind
+from k8s.sandbox.requests import Ask
 from k8s.sandbox.store import Change, Stored, Watcher, encode
 
 if TYPE_CHECKING:
-    from k8s.sandbox.server import Ask, Server
+    from k8s.sandbox.server import Server
 
 BOOKMARK_EVERY = 60.0  # seconds, as the watch cache does
 INITIAL_END = "k8s.io/initial-events-end"
@@ -80,15 +81,13 @@ class Feed:
 
 
 def _shown(kind: Kind, entry: Stored) -> Stored:
-    from k8s.sandbox.server import Server
-
-    shown = Server.in_version(kind, entry.body)
+    shown = answers.in_version(kind, entry.body)
     return entry if shown is entry.body else Stored(shown)
 
 
-async def stream(server: Server, ask: Ask) -> web.StreamResponse:
+async def stream(server: Server, ask: Ask, fits: Callable[[Json], bool] | None) -> web.StreamResponse:
     """Answer a watch until it times out, the client leaves, or it falls too far behind."""
-    feed = Feed(ask, server.filter(ask))
+    feed = Feed(ask, fits)
     asked = ask.asked
     seconds = asked.number("timeoutSeconds") or 1800 + secrets.randbelow(1800)
     start = asked.query.get("resourceVersion", "")

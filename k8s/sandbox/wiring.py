@@ -179,16 +179,17 @@ def _all(reconciler: str, resource: str) -> Route:
 
 
 def _node_changed(loop: Loop, change: Change) -> None:
-    old, new = change.old, change.new
-    if old and new and old.body.get("spec") == new.body.get("spec") and _labels(old.body) == _labels(new.body):
-        if (old.body.get("status") or {}).get("allocatable") == (new.body.get("status") or {}).get("allocatable"):
-            return
+    if change.old and change.new and _offers(change.old.body) == _offers(change.new.body):
+        return
     _retry_pending(loop)
     _all("daemonset", "daemonsets.apps")(loop, change)
 
 
-def _labels(body: Json) -> Json:
-    return body["metadata"].get("labels") or {}
+def _offers(body: Json) -> Json:
+    """What of a node matters to pods that look for one."""
+    status = body.get("status") or {}
+    ready = [one["status"] for one in status.get("conditions") or () if one["type"] == "Ready"]
+    return {"spec": body.get("spec"), "labels": body["metadata"].get("labels"), "room": status.get("allocatable"), "ready": ready}
 
 
 def _quotas(loop: Loop, change: Change) -> None:

@@ -57,6 +57,12 @@ FULL: Json = {
     "nodeSelector": {}, "tolerations": [], "hostNetwork": False,
 }  # fmt: skip
 
+ACCESS: list[Json] = [
+    {"resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "x"}},
+    {"nonResourceAttributes": {"verb": "get", "path": "/x"}},
+    {},
+    {"resourceAttributes": {}, "nonResourceAttributes": {}},
+]
 DISCOVERY = [Say("GET", path) for path in ("/apis/apps", "/apis/apps/v1", "/apis/batch/v1", "/apis/autoscaling", "/apis/nothing",
              "/apis/nothing/v1", "/apis/apps/v9", "/api/v2", "/nowhere")]  # fmt: skip
 
@@ -150,13 +156,13 @@ CASES: dict[str, list[Say]] = {
         pod(containers=[{"name": "a", "image": "b", "ports": [{"containerPort": 80, "name": "much-too-long-a-name"}]}]), pod("x.y"), pod("a" * 300),
         pod(containers=[{"name": "a", "image": "b", "resources": {"requests": {"cpu": "-1"}}}]), pod(volumes=[{"name": "v", "emptyDir": {}, "hostPath": {"path": "/x"}}]),
     ),
-    "wrong types": created(
+    "wrong types": [*created(
         DEPLOYMENTS, deployment(replicas="three"), deployment(replicas=1.5), deployment(template=[]), deployment(paused="yes"), {**deployment(), "metadata": []},
         deployment(template={"spec": {"containers": {}}}), deployment(template={"spec": {"containers": [{"name": 5}]}}),
         deployment(template={"spec": {"containers": [{"name": "a", "image": "b", "resources": {"limits": {"cpu": "much"}}}]}}), {**deployment(), "spec": "x"},
         {**deployment(), "metadata": {"name": "x", "labels": {"a": 1}}}, {**deployment(), "metadata": {"name": "x", "annotations": {"a": True}}},
         {**deployment(), "metadata": {"name": "x", "creationTimestamp": "today"}},
-    ) + [Say("POST", DEPLOYMENTS, "{"), Say("POST", DEPLOYMENTS, "[]"), Say("POST", DEPLOYMENTS, ""), Say("POST", DEPLOYMENTS, "null"), Say("POST", DEPLOYMENTS, "{}"),
+    ), Say("POST", DEPLOYMENTS, "{"), Say("POST", DEPLOYMENTS, "[]"), Say("POST", DEPLOYMENTS, ""), Say("POST", DEPLOYMENTS, "null"), Say("POST", DEPLOYMENTS, "{}"),
          Say("POST", DEPLOYMENTS, {"kind": "Deployment"}), Say("POST", DEPLOYMENTS, {"apiVersion": "apps/v1"}), Say("POST", DEPLOYMENTS, "x", "text/plain"),
          Say("POST", DEPLOYMENTS, "{]"), Say("POST", DEPLOYMENTS, "a: [", "application/yaml")],
     "unknown fields": [
@@ -252,7 +258,7 @@ CASES: dict[str, list[Say]] = {
     ],
     "reviews": [
         *(Say("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview", "spec": spec})
-          for spec in ({"resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "x"}}, {"nonResourceAttributes": {"verb": "get", "path": "/x"}}, {}, {"resourceAttributes": {}, "nonResourceAttributes": {}})),
+          for spec in ACCESS),
         *(Say("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}, ignore=("reason",))
           for spec in ({"user": "nobody", "resourceAttributes": {"verb": "get", "resource": "pods", "namespace": "x"}}, {"user": "x", "groups": ["system:authenticated"], "nonResourceAttributes": {"verb": "get", "path": "/version"}}, {"user": "nobody"},
                        {"user": "x", "groups": ["system:authenticated"], "resourceAttributes": {"verb": "create", "resource": "selfsubjectaccessreviews", "group": "authorization.k8s.io"}})),
@@ -263,7 +269,7 @@ CASES: dict[str, list[Say]] = {
     ],
     "tables": [
         *(Say("GET", path, accept=TABLE, ignore=("rows", "description", "remainingItemCount")) for path in (
-            "/api/v1/namespaces/NS/" + one for one in "pods services configmaps secrets serviceaccounts endpoints events limitranges resourcequotas persistentvolumeclaims replicationcontrollers podtemplates".split())),
+            "/api/v1/namespaces/NS/" + one for one in ["pods", "services", "configmaps", "secrets", "serviceaccounts", "endpoints", "events", "limitranges", "resourcequotas", "persistentvolumeclaims", "replicationcontrollers", "podtemplates"])),
         *(Say("GET", path, accept=TABLE, ignore=("rows", "description", "remainingItemCount")) for path in (
             "/api/v1/nodes", "/api/v1/namespaces", "/api/v1/persistentvolumes", "/apis/apps/v1/deployments", "/apis/apps/v1/replicasets", "/apis/apps/v1/statefulsets", "/apis/apps/v1/daemonsets", "/apis/apps/v1/controllerrevisions",
             "/apis/batch/v1/jobs", "/apis/batch/v1/cronjobs", "/apis/autoscaling/v2/horizontalpodautoscalers", "/apis/policy/v1/poddisruptionbudgets", "/apis/networking.k8s.io/v1/ingresses", "/apis/networking.k8s.io/v1/ingressclasses",

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.controlplane import build
 
 
-class KubectlFailed(Exception):  # noqa: N818
+class KubectlFailed(Exception):
     """kubectl ended with an error; the text is what it wrote."""
 
 

@@ -12,12 +12,30 @@ import sys
 from pathlib import Path
 from typing import Any
 
-GROUPS = """api__v1 apis__apps__v1 apis__batch__v1 apis__autoscaling__v1 apis__autoscaling__v2 apis__networking.k8s.io__v1
-apis__policy__v1 apis__rbac.authorization.k8s.io__v1 apis__storage.k8s.io__v1 apis__scheduling.k8s.io__v1
-apis__coordination.k8s.io__v1 apis__node.k8s.io__v1 apis__discovery.k8s.io__v1 apis__events.k8s.io__v1
-apis__apiextensions.k8s.io__v1 apis__apiregistration.k8s.io__v1 apis__authentication.k8s.io__v1
-apis__authorization.k8s.io__v1 apis__admissionregistration.k8s.io__v1 apis__certificates.k8s.io__v1
-apis__flowcontrol.apiserver.k8s.io__v1 apis__resource.k8s.io__v1""".split()
+GROUPS = [
+    "api__v1",
+    "apis__apps__v1",
+    "apis__batch__v1",
+    "apis__autoscaling__v1",
+    "apis__autoscaling__v2",
+    "apis__networking.k8s.io__v1",
+    "apis__policy__v1",
+    "apis__rbac.authorization.k8s.io__v1",
+    "apis__storage.k8s.io__v1",
+    "apis__scheduling.k8s.io__v1",
+    "apis__coordination.k8s.io__v1",
+    "apis__node.k8s.io__v1",
+    "apis__discovery.k8s.io__v1",
+    "apis__events.k8s.io__v1",
+    "apis__apiextensions.k8s.io__v1",
+    "apis__apiregistration.k8s.io__v1",
+    "apis__authentication.k8s.io__v1",
+    "apis__authorization.k8s.io__v1",
+    "apis__admissionregistration.k8s.io__v1",
+    "apis__certificates.k8s.io__v1",
+    "apis__flowcontrol.apiserver.k8s.io__v1",
+    "apis__resource.k8s.io__v1",
+]
 
 SCALARS = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity": "quantity",
@@ -74,8 +92,8 @@ def field(prop: dict[str, Any], required: bool) -> str:
     return " ".join(words)
 
 
-_MESSAGE = re.compile(r"^message (\w+) \{(.*?)^\}", re.M | re.S)
-_NUMBER = re.compile(r"^  (?:optional|repeated)? ?(map<[^>]*>|[.\w]+) (\w+) = (\d+);", re.M)
+_MESSAGE = re.compile(r"^message (\w+) \{(.*?)^\}", re.MULTILINE | re.DOTALL)
+_NUMBER = re.compile(r"^  (?:optional|repeated)? ?(map<[^>]*>|[.\w]+) (\w+) = (\d+);", re.MULTILINE)
 
 
 def numbers(modules: Path, types: dict[str, dict[str, str]]) -> dict[str, str]:
@@ -83,7 +101,7 @@ def numbers(modules: Path, types: dict[str, dict[str, str]]) -> dict[str, str]:
     found: dict[str, list[tuple[str, str, str]]] = {}
     for path in sorted(modules.glob("*/**/generated.proto")):
         text = path.read_text()
-        package = re.search(r"^package (.*);", text, re.M)
+        package = re.search(r"^package (.*);", text, re.MULTILINE)
         assert package
         prefix = short("io.k8s." + package[1].removeprefix("k8s.io."))
         for name, body in _MESSAGE.findall(text):

@@ -193,7 +193,7 @@ async def test_nobody_hands_out_rights_that_they_do_not_have(admin: Peer, cluste
              {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]  # fmt: skip
     base = "/apis/rbac.authorization.k8s.io/v1/namespaces/NS"
     await ask(admin, "POST", f"{base}/roles", {**role, "rules": rules})
-    ref = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "grower"}
+    ref: dict[str, Any] = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "grower"}
     binding = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "grower"}, "roleRef": ref,
                "subjects": [{"kind": "User", "name": "frank"}]}  # fmt: skip
     await ask(admin, "POST", f"{base}/rolebindings", binding)
@@ -209,7 +209,7 @@ async def test_nobody_hands_out_rights_that_they_do_not_have(admin: Peer, cluste
         'roles.rbac.authorization.k8s.io "more" is forbidden: user "frank" (groups=["system:authenticated"]) is attempting to grant '
         'RBAC permissions not currently held:\n{APIGroups:[""], Resources:["pods"], Verbs:["delete"]}'
     )
-    up = {**binding, "metadata": {"name": "up"}, "roleRef": {**ref, "kind": "ClusterRole", "name": "edit"}}
+    up: dict[str, Any] = {**binding, "metadata": {"name": "up"}, "roleRef": {**ref, "kind": "ClusterRole", "name": "edit"}}
     assert (await frank.say(Say("POST", f"{base}/rolebindings", up), "shop"))[0] == 403
     same = {**binding, "metadata": {"name": "same"}}
     assert (await frank.say(Say("POST", f"{base}/rolebindings", same), "shop"))[0] == 201
@@ -288,7 +288,8 @@ async def test_idle_cluster_does_nothing(cluster: Sandbox) -> None:
 
 
 async def test_official_client_works(cluster: Sandbox) -> None:
-    from kubernetes.aio import client, config as loader
+    from kubernetes.aio import client
+    from kubernetes.aio import config as loader
     from kubernetes.aio.client import ApiException
 
     settings = client.Configuration()

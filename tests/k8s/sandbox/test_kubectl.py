@@ -157,7 +157,7 @@ async def test_kubectl_is_refused_in_the_servers_words(kubectl: KubectlRunner, p
 
 
 async def test_unknown_field_is_refused_by_kubectl_create(kubectl: KubectlRunner) -> None:
-    with pytest.raises(KubectlFailed, match='strict decoding error: unknown field "spec.replica"'):
+    with pytest.raises(KubectlFailed, match=r'strict decoding error: unknown field "spec\.replica"'):
         await kubectl("alice", "create", "-f", "-", stdin=WEB.replace("NAME", "strict").replace("replicas", "replica"))
 
 
@@ -194,5 +194,5 @@ spec:
     with pytest.raises(KubectlFailed, match="should be greater than or equal to 1"):
         await kubectl("admin", "patch", "widget", "w", "-n", "shop", "--type=merge", "-p", '{"spec":{"size":0}}')
     await kubectl("admin", "delete", "crd", "widgets.example.com")
-    with pytest.raises(KubectlFailed, match="doesn't have a resource type|could not find"):
+    with pytest.raises(KubectlFailed, match=r"doesn't have a resource type|could not find"):
         await kubectl("admin", "get", "widgets", "-n", "shop")
