@@ -1,7 +1,6 @@
 """Writes: what they leave behind, what they send, and what binds them to the objects that were seen."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from k8s.errors import ApiError, CommandInvalid, PartlyDone, explain
 from k8s.execute import send_all
 from k8s.live import dig
 from k8s.plan import plan_changes
-from tests.clusters import SECRET_VALUE, LiveCluster, command, exists, until
+from tests.clusters import SECRET_VALUE, SHOP, LiveCluster, command, exists, until
 
 
 def deployment(namespace: str, name: str = "checkout") -> str:
@@ -242,41 +241,45 @@ async def test_dry_run_of_every_change_changes_nothing(cluster: LiveCluster, kin
 # --- what binds a request to the object seen ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "delete cm colours",
-        "label cm colours a=b",
-        "annotate cm colours a=b",
-    ],
-)
-async def test_change_does_not_reach_another_object_of_the_same_name(cluster: LiveCluster, line: str) -> None:
+BOUND = [
+    "delete deploy checkout",
+    "label deploy checkout a=b --overwrite",
+    "annotate deploy checkout a=b --overwrite",
+    "scale deploy checkout --replicas=9",
+    "set image deploy/checkout web=x:1",
+    "rollout restart deploy/checkout",
+    "rollout pause deploy/checkout",
+    "apply -f -",
+]
+
+
+async def test_change_does_not_reach_another_object_of_the_same_name(cluster: LiveCluster) -> None:
     namespace = await cluster.namespace()
-    client = await cluster.client("alice")
-    planned = await plan_changes(client, command(f"{line} -n {namespace}"))
-    await cluster.run("alice", f"delete cm colours -n {namespace}")
-    again = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "colours"}, "data": {"main": "red"}}
-    await cluster.run("alice", f"apply -f - -n {namespace}", manifest=json.dumps(again))
-    with pytest.raises(ApiError) as caught:
-        await send(client, planned[0])
-    assert caught.value.status in {409, 422}
-    live = await cluster.get(f"/api/v1/namespaces/{namespace}/configmaps/colours")
-    assert live["data"] == {"main": "red"}
-    assert not live["metadata"].get("labels")
+    client, manifest = await cluster.client("alice"), documents(SHOP[0])
+    planned = {
+        line: (await plan_changes(client, command(f"{line} -n {namespace}", manifest if line.endswith("-f -") else None)))[0]
+        for line in BOUND
+    }
+    await cluster.run("alice", f"delete deploy checkout -n {namespace}")
+    await cluster.run("alice", f"apply -f - -n {namespace}", manifest=manifest)
+    for line, change in planned.items():
+        with pytest.raises(ApiError) as caught:
+            await send(client, change)
+        assert caught.value.status in {409, 422}, line
+    assert (await cluster.get(deployment(namespace)))["metadata"]["generation"] == 1
 
 
-async def test_scale_and_rollback_and_apply_are_bound_to_the_uid(cluster: LiveCluster) -> None:
+async def test_rollback_does_not_reach_another_object_of_the_same_name(cluster: LiveCluster) -> None:
     namespace = await cluster.namespace()
     client = await cluster.client("alice")
     await cluster.run("alice", f"set image deploy/checkout web=shop/checkout:2.0 -n {namespace}")
     await cluster.rolled_out(namespace)
-    for line in ("scale deploy checkout --replicas=7", "rollout undo deploy/checkout", "set image deploy/checkout web=x:1"):
-        planned = (await plan_changes(client, command(f"{line} -n {namespace}")))[0]
-        other = json.loads(json.dumps(planned.body).replace(planned.target.uid, "00000000-0000-0000-0000-000000000000"))
-        assert other != planned.body
-        with pytest.raises(ApiError) as caught:
-            await send(client, replace(planned, body=other))
-        assert caught.value.status in {409, 422}, line
+    planned = await plan_changes(client, command(f"rollout undo deploy/checkout -n {namespace}"))
+    await cluster.run("alice", f"delete deploy checkout -n {namespace}")
+    await cluster.run("alice", f"apply -f - -n {namespace}", manifest=documents(SHOP[0]))
+    with pytest.raises(ApiError) as caught:
+        await send(client, planned[0])
+    assert caught.value.status in {409, 422}
 
 
 async def test_config_map_changed_meanwhile_is_not_deleted(cluster: LiveCluster) -> None:
