@@ -263,8 +263,7 @@ _SPECIAL: dict[str, Callable[[ClusterClient, Command], Awaitable[list[Need]]]] =
     "top pods": _top_pod_needs,
     "top nodes": _top_node_needs,
     "events": _event_needs,
-    "auth can-i": _nothing,
-    "auth whoami": _nothing,
+    **dict.fromkeys(("auth can-i", "auth whoami", "version", "api-resources", "api-versions"), _nothing),
 }
 
 

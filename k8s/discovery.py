@@ -119,6 +119,13 @@ async def discovered(client: "ClusterClient", word: str) -> ApiResource:
     raise UnknownResource(word, client.cluster, _nearest(known.resources, word), known.missing)
 
 
+async def all_resources(client: "ClusterClient") -> tuple[ApiResource, ...]:
+    """Everything that the cluster serves."""
+    if time.monotonic() - client.discovered.at >= MAX_AGE:
+        await refresh(client)
+    return client.discovered.resources
+
+
 async def resolve_object(client: "ClusterClient", api_version: str, kind: str) -> ApiResource:
     """The resource of a manifest's `apiVersion` and `kind`, in the version that the manifest names."""
     version = api_version.rpartition("/")[2]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
+from k8s.about import api_resources, api_versions, version
 from k8s.change import Change, send
 from k8s.client import ClusterClient, Limits
 from k8s.describe import describe
@@ -32,6 +33,9 @@ READERS: dict[str, Executor] = {
     "top nodes": top_nodes,
     "auth can-i": can_i,
     "auth whoami": whoami,
+    "version": version,
+    "api-resources": api_resources,
+    "api-versions": api_versions,
     "rollout history": history,
     "rollout status": status,
 }

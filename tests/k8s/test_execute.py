@@ -45,6 +45,11 @@ READS = [
     ("auth can-i delete nodes", r"^no\n"),
     ("auth can-i --list", r"(?m)^pods\s+.*get"),
     ("auth whoami", r"Username\s+alice"),
+    ("version", r"^Server Version: v1\.\d+"),
+    ("api-resources", r"(?m)^deployments\s+deploy\s+apps/v1\s+true\s+Deployment"),
+    ("api-resources --namespaced=false -o name", r"(?m)^nodes$"),
+    ("api-resources --api-group=apps -o wide --verbs=watch", r"(?m)^deployments\s.*create,delete.*\ball\b"),
+    ("api-versions", r"(?m)^apps/v1$"),
 ]  # fmt: skip
 
 
