@@ -5,9 +5,9 @@ async with await Sandbox.start() as cluster:
 """
 
 from k8s.sandbox.cluster import Sandbox, break_remote, serve, write_kubeconfigs
-from k8s.sandbox.faults import FAULTS, FaultUnknown
+from k8s.sandbox.controllers.faults import FAULTS, FaultUnknown
 from k8s.sandbox.load import ManifestBroken
-from k8s.sandbox.people import ADMIN, GROUPS
+from k8s.sandbox.objects.people import ADMIN, GROUPS
 
 __all__ = [
     "ADMIN",

@@ -15,16 +15,19 @@ import aiohttp
 import yaml
 from aiohttp import web
 
-from k8s.sandbox import breaking, certificates, eviction, execute, load, logs, metrics, people, reviews
-from k8s.sandbox.controllers import Loop
-from k8s.sandbox.errors import Json
-from k8s.sandbox.faults import FaultUnknown
-from k8s.sandbox.kinds import Kinds
-from k8s.sandbox.objects import Objects
-from k8s.sandbox.rbac import Rights
-from k8s.sandbox.server import Misbehaviour, Server
-from k8s.sandbox.store import Store
-from k8s.sandbox.wiring import wire
+from k8s.sandbox import load
+from k8s.sandbox.api import certificates, eviction, execute, logs, metrics, reviews
+from k8s.sandbox.api.server import Misbehaviour, Server
+from k8s.sandbox.controllers import breaking
+from k8s.sandbox.controllers.faults import FaultUnknown
+from k8s.sandbox.controllers.loop import Loop
+from k8s.sandbox.controllers.wiring import wire
+from k8s.sandbox.objects import people
+from k8s.sandbox.objects.errors import Json
+from k8s.sandbox.objects.kinds import Kinds
+from k8s.sandbox.objects.rbac import Rights
+from k8s.sandbox.objects.registry import Objects
+from k8s.sandbox.objects.store import Store
 
 NAME = "practice"
 

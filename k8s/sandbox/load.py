@@ -17,12 +17,12 @@ from typing import Any
 
 import yaml
 
-from k8s.sandbox import decode, rbac, units, validate
-from k8s.sandbox.controllers import Loop
-from k8s.sandbox.errors import ApiRefused, Json
-from k8s.sandbox.kinds import Kind
-from k8s.sandbox.objects import GENERATIONS, Objects, own_selector, random_suffix
-from k8s.sandbox.people import PRACTICE, People
+from k8s.sandbox.controllers.loop import Loop
+from k8s.sandbox.objects import decode, rbac, units, validate
+from k8s.sandbox.objects.errors import ApiRefused, Json
+from k8s.sandbox.objects.kinds import Kind
+from k8s.sandbox.objects.people import PRACTICE, People
+from k8s.sandbox.objects.registry import GENERATIONS, Objects, own_selector, random_suffix
 
 SUFFIXES = (".yaml", ".yml", ".json")
 AGE = "kubechat.dev/age"  # annotation: how long ago the object was made, such as 3d or 2h30m
@@ -151,7 +151,7 @@ class Loader:
             raise ManifestBroken(f"{where}: {refused.message}") from refused
 
     def _typed(self, kind: Kind, body: Json, where: str) -> Json:
-        from k8s.sandbox.convert import TO_STORED
+        from k8s.sandbox.api.convert import TO_STORED
 
         root = self.objects.root(kind)
         obj, _ = decode.typed(body, root, kind.kind, kind.version) if root else (body, [])

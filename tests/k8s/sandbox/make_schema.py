@@ -1,4 +1,4 @@
-"""Make k8s/sandbox/schema.json anew: which fields each API type has, read from Kubernetes' own OpenAPI v3 documents.
+"""Make k8s/sandbox/objects/schema.json anew: which fields each API type has, read from Kubernetes' own OpenAPI v3 documents.
 
     python -m tests.k8s.sandbox.make_schema <kubernetes source>/api/openapi-spec/v3 <folder with k8s.io's Go modules>
 
@@ -137,7 +137,7 @@ def main(folder: Path, modules: Path) -> None:
             if schema.get("x-kubernetes-map-type") == "atomic":
                 atomic.append(short(name))
     lines = [f"{json.dumps(name)}: {json.dumps(fields)}" for name, fields in sorted(types.items())]
-    out = Path(__file__).parents[3] / "k8s" / "sandbox" / "schema.json"
+    out = Path(__file__).parents[3] / "k8s" / "sandbox" / "objects" / "schema.json"
     wire = [f"{json.dumps(name)}: {json.dumps(words)}" for name, words in sorted(numbers(modules, types).items())]
     out.write_text(
         f'{{"atomic": {json.dumps(sorted(set(atomic)))},\n"types": {{\n' + ",\n".join(lines)

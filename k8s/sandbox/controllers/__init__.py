@@ -1,0 +1,1 @@
+"""What happens by itself: rollouts, pods, endpoints, garbage; and faults on purpose."""
