@@ -50,10 +50,7 @@ async def _list(client: ClusterClient, command: Command, limits: Limits) -> Exec
     review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": {"namespace": namespace}}
     answer = await client.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", body=review)
     status = answer.get("status") or {}
-    rows = [row for rule in status.get("resourceRules") or () for row in _rule_rows(rule)]
-    rows += [("", _bracket((url,)), "[]", _bracket(rule.get("verbs"))) for rule in status.get("nonResourceRules") or ()
-             for url in rule.get("nonResourceURLs") or ()]  # fmt: skip
-    rows = sorted(dict.fromkeys(rows))
+    rows = _rows(status)
     notes = ("The list may be incomplete: the server cannot tell all rules.",) if status.get("incomplete") else ()
     columns = ("RESOURCES", "NON-RESOURCE URLS", "RESOURCE NAMES", "VERBS")
     truncated = f"{limits.rows:,} of {len(rows):,} rows shown." if len(rows) > limits.rows else ""
@@ -61,11 +58,20 @@ async def _list(client: ClusterClient, command: Command, limits: Limits) -> Exec
     return ExecutionResult(tables=(table,), truncated=truncated, notes=notes)
 
 
-def _rule_rows(rule: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    groups = rule.get("apiGroups") or ("",)
-    names, verbs = _bracket(rule.get("resourceNames")), _bracket(rule.get("verbs"))
-    resources = [f"{name}.{group}" if group else name for group in groups for name in rule.get("resources") or ()]
-    return [(clean_line(resource), "[]", names, verbs) for resource in resources]
+def _rows(status: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """A row for each resource, with the verbs of all rules about it together, as kubectl compacts them; URL paths last."""
+    verbs: dict[tuple[str, str, str], dict[str, None]] = {}
+    for rule in status.get("resourceRules") or ():
+        names = _bracket(rule.get("resourceNames"))
+        for group in rule.get("apiGroups") or ("",):
+            for name in rule.get("resources") or ():
+                resource = clean_line(f"{name}.{group}" if group else name)
+                verbs.setdefault((resource, "[]", names), {}).update(dict.fromkeys(rule.get("verbs") or ()))
+    for rule in status.get("nonResourceRules") or ():
+        for url in rule.get("nonResourceURLs") or ():
+            verbs.setdefault(("", _bracket((url,)), "[]"), {}).update(dict.fromkeys(rule.get("verbs") or ()))
+    rows = [(*key, _bracket(found)) for key, found in verbs.items()]
+    return sorted(rows, key=lambda row: (row[0] == "", row))
 
 
 def _bracket(words: Any) -> str:
