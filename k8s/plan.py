@@ -46,7 +46,7 @@ _SCALABLE = frozenset({"deployments", "statefulsets", "replicasets", "replicatio
 
 
 def _scale(command: Command, found: Found) -> Change:
-    if found.resource.word not in _SCALABLE and find_builtin(found):
+    if found.resource.word not in _SCALABLE and not _is_custom(found):
         raise CommandInvalid(f"{found.resource.word} cannot be scaled: a Deployment, StatefulSet or ReplicaSet can.")
     replicas = int(command.flag("replicas") or 0)
     current = int(dig(found.value, "spec", "replicas", default=1))
@@ -62,9 +62,9 @@ def _scale(command: Command, found: Found) -> Change:
     return patch(found, {"spec": {"replicas": replicas}}, "scaled", subresource="scale", hold=hold)
 
 
-def find_builtin(found: Found) -> bool:
-    """Whether the kind is one that every cluster has."""
-    return found.resource.word == found.resource.plural
+def _is_custom(found: Found) -> bool:
+    """Whether the kind is one that not every cluster has; such a one may well be scaled."""
+    return "." in found.resource.word
 
 
 # --- delete ---------------------------------------------------------------------------------------------------------------

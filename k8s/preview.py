@@ -9,6 +9,7 @@ from k8s.change import Change, pod_spec_of, send
 from k8s.client import ClusterClient
 from k8s.discovery import resolve
 from k8s.errors import ApiError, CommandInvalid
+from k8s.jsonpath import shown
 from k8s.live import Found, dig, read_list
 from k8s.logs import pod_selector
 from k8s.plan import plan_changes
@@ -17,8 +18,11 @@ from k8s.rollout import owned_by
 from k8s.types import Command, FieldChange, ObjectRef, Preview
 from k8s.undo import undo_of
 
+LONG = 200
+"""Characters of one value that are told; more is a file, and its length is said."""
+
 SHOWN = 10
-"""How many names or fields are listed before "and n more"."""
+"""How many names are listed before "and n more". Fields are listed all: what an approver agrees to must be seen."""
 
 
 async def preview(client: ClusterClient, command: Command) -> Preview:
@@ -47,17 +51,13 @@ async def preview(client: ClusterClient, command: Command) -> Preview:
     if undo.why_not:
         warnings.append(undo.why_not)
     return Preview(
-        summary=_at_most(summary),
+        summary=tuple(summary),
         changes=tuple(differences),
         targets=tuple(change.target for change in changes),
         undo=undo.command.text if undo.command else None,
         undo_manifest=undo.command.manifest if undo.command else None,
         warnings=tuple(dict.fromkeys(warnings)),
     )
-
-
-def _at_most(lines: Sequence[str], at_most: int = 60) -> tuple[str, ...]:
-    return tuple(lines[:at_most]) + ((f"… and {len(lines) - at_most} more lines.",) if len(lines) > at_most else ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,26 +116,31 @@ def _fields(change: Change, after: dict[str, Any] | None) -> tuple[FieldChange, 
     return tuple(_difference((), change.before, after, shown_before, shown_after))
 
 
-def _difference(path: tuple[str, ...], before: Any, after: Any, seen: Any, shown: Any) -> Iterator[FieldChange]:
-    """Where two values differ. `seen` and `shown` are the same two redacted: they are what is told."""
+def _difference(path: tuple[str, ...], before: Any, after: Any, seen: Any, told: Any) -> Iterator[FieldChange]:
+    """Where two values differ. `seen` and `told` are the same two redacted: they are what is told."""
     if before == after or path in _IGNORED:
         return
+    if before is None and after and (isinstance(after, dict) or _by_name(after)):
+        before = seen = type(after)()  # what is new is told leaf by leaf, so that nothing hides in the middle of it
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys((*before, *after)):
-            parts = (value.get(key) if isinstance(value, dict) else value for value in (before, after, seen, shown))
+            parts = (value.get(key) if isinstance(value, dict) else value for value in (before, after, seen, told))
             yield from _difference((*path, key), *parts)
-    elif _by_name(before) and _by_name(after):
+    elif _by_name(after) and (before == [] or _by_name(before)):
         named = [{item["name"]: item for item in value} for value in (before, after)]
-        told = [{item["name"]: item for item in value} if _by_name(value) else {} for value in (seen, shown)]
+        known = [{item["name"]: item for item in value} if _by_name(value) else {} for value in (seen, told)]
         for name in dict.fromkeys((*named[0], *named[1])):
-            parts = (each.get(name) for each in (*named, *told))
+            parts = (each.get(name) for each in (*named, *known))
             yield from _difference((*path[:-1], f"{path[-1]}[{name}]"), *parts)
     else:
-        yield FieldChange(".".join(path), seen, shown)
+        yield FieldChange(".".join(path), seen, told)
 
 
 def _by_name(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) and "name" in item for item in value)
+    """Whether it is a list of objects that their names tell apart."""
+    if not isinstance(value, list) or not value or not all(isinstance(item, dict) and "name" in item for item in value):
+        return False
+    return len({str(item["name"]) for item in value}) == len(value)
 
 
 # --- sentences ------------------------------------------------------------------------------------------------------------
@@ -165,9 +170,7 @@ def _sentences(command: Command, change: Change, fields: Sequence[FieldChange], 
         return [f"{what}{where}: no change."]
     if said := _SAID.get(command.verb):
         return [f"{said} {what}{where}.", *_pods_that_go(command, change, pods, fields)]
-    lines = [f"{what}{where}: {_told(field)}" for field in fields[:SHOWN]]
-    if len(fields) > SHOWN:
-        lines.append(f"{what}{where}: and {len(fields) - SHOWN} more fields.")
+    lines = [f"{what}{where}: {_told(field)}" for field in fields]
     return lines + _pods_that_go(command, change, pods, fields)
 
 
@@ -183,10 +186,8 @@ def _told(field: FieldChange) -> str:
 
 
 def _value(value: Any) -> str:
-    from k8s.jsonpath import shown
-
     text = clean_line(shown(value)) if value != "" else '""'
-    return text if len(text) <= 120 else f"{text[:120]}…"
+    return text if len(text) <= LONG else f"{text[:LONG]}… ({len(text):,} characters)"
 
 
 def _contents(body: Mapping[str, Any]) -> list[str]:

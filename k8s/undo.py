@@ -166,7 +166,9 @@ def _former(before: Any, applied: Any) -> Any:
 
 
 def _named(items: list[Any]) -> bool:
-    return bool(items) and all(isinstance(item, dict) and "name" in item for item in items)
+    if not items or not all(isinstance(item, dict) and "name" in item for item in items):
+        return False
+    return len({str(item["name"]) for item in items}) == len(items)
 
 
 _RULES: dict[str, Callable[[Command, Sequence[Change]], Undo]] = {

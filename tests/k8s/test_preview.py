@@ -93,6 +93,15 @@ async def test_preview_of_apply_shows_what_is_new_and_what_differs(cluster: Live
     assert SECRET_VALUE not in repr(preview)
 
 
+async def test_what_is_new_is_told_to_its_last_leaf(cluster: LiveCluster, shop: str) -> None:
+    more = json.loads(json.dumps(SHOP[0]))
+    added = {"name": "z", "image": "x:1", "args": ["pad"] * 100, "securityContext": {"runAsUser": 0}}
+    more["spec"]["template"]["spec"]["containers"].append(added)
+    preview = await cluster.preview("admin", f"apply -f - -n {shop} --force-conflicts", manifest=json.dumps(more))
+    assert any(line.endswith("containers[z].securityContext.runAsUser is set to 0") for line in preview.summary)
+    assert any(line.endswith("containers[z].image is set to x:1") for line in preview.summary)
+
+
 async def test_manifest_with_its_own_namespace_can_be_previewed(cluster: LiveCluster) -> None:
     name = "test-not-there-yet"
     documents = [
