@@ -9,9 +9,9 @@ import hashlib
 import importlib.util
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from k8s.sandbox.objects import schema
 from k8s.sandbox.objects.errors import ApiRefused, Json
@@ -36,7 +36,6 @@ _NAMED: dict[str, tuple[str, Json]] = {
     "time": ("io.k8s.apimachinery.pkg.apis.meta.v1.Time", {"type": "string", "format": "date-time"}),
     "microtime": ("io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime", {"type": "string", "format": "date-time"}),
 }
-_kept: dict[str, tuple[int, Json]] = {}
 
 
 def document(kinds: Kinds, parts: list[str], accept: str) -> Json | None:
@@ -52,11 +51,10 @@ def document(kinds: Kinds, parts: list[str], accept: str) -> Json | None:
     return _keep(name, kinds, lambda: _v3(groups[name])) if name in groups else None
 
 
-def _keep(name: str, kinds: Kinds, make: Any) -> Json:
-    held = _kept.get(name)
-    if held is None or held[0] != kinds.changes:
-        held = _kept[name] = (kinds.changes, make())
-    return held[1]
+def _keep(name: str, kinds: Kinds, make: Callable[[], Json]) -> Json:
+    if name not in kinds.documents:
+        kinds.documents[name] = make()
+    return kinds.documents[name]
 
 
 def _address(name: str, kinds: Kinds) -> str:

@@ -10,7 +10,7 @@ from aiohttp import web
 from k8s.sandbox.api import answers, bodies
 from k8s.sandbox.api.requests import Ask
 from k8s.sandbox.api.server import Server
-from k8s.sandbox.objects import errors, rbac, units
+from k8s.sandbox.objects import apply, errors, rbac, units
 from k8s.sandbox.objects.errors import Json
 from k8s.sandbox.objects.kinds import Kind
 from k8s.sandbox.objects.people import Caller
@@ -59,7 +59,9 @@ def install(server: Server) -> None:
 
 
 def _body(server: Server, ask: Ask, kind: Kind | None = None) -> Json:
-    return bodies.body(server, ask, bodies.write_options(ask), kind)
+    body = bodies.body(server, ask, bodies.write_options(ask), kind)
+    apply.record(body, None, bodies.manager(ask), ask.kind, server.objects.root(ask.kind))
+    return body
 
 
 def _access(server: Server, ask: Ask, caller: Caller | None) -> web.StreamResponse:

@@ -65,6 +65,8 @@ class Server:
 
     async def _misbehave(self, fault: Misbehaviour, http: web.BaseRequest) -> web.StreamResponse | None:
         fault.times -= 1
+        if not fault.times:
+            self.misbehaviours.remove(fault)
         if fault.delay:
             await asyncio.sleep(fault.delay)
         if fault.truncate is not None:

@@ -39,10 +39,33 @@ UNMANAGED = frozenset(
 )
 
 
-def paths(value: Any, field: Field | None) -> set[Path]:
-    """Every path that an object sets."""
+# Parts that every object of their type has, even one that says nothing: setting them is not noted by itself.
+ALWAYS = frozenset(
+    [
+        "f:metadata",
+        "f:spec",
+        "f:status",
+        "f:strategy",
+        "f:updateStrategy",
+        "f:template",
+        "f:jobTemplate",
+        "f:loadBalancer",
+        "f:target",
+        "f:podSelector",
+        "f:containers",
+        "f:backend",
+    ]
+)
+
+
+def paths(value: Any, field: Field | None, *, updating: bool = False) -> set[Path]:
+    """Every path that an object sets. An update also notes the optional parts that it brings in."""
     found: set[Path] = set()
     _walk(value, field or Field("object", ""), (), found)
+    if updating:
+        parts = {path[:end] for path in found for end in range(1, len(path)) if path[end - 1].startswith("f:")}
+        found |= {(*part, ".") for part in parts if part[-1] not in ALWAYS}
+        found = {path for path in found if path[-1] not in ALWAYS}
     return {path for path in found if (path not in UNMANAGED and path[-1:] != (".",)) or len(path) > 1} - UNMANAGED
 
 
@@ -50,17 +73,17 @@ def _walk(value: Any, field: Field, at: Path, found: set[Path]) -> None:
     if isinstance(value, dict) and not field.atomic and (value or not at):
         _walk_map(value, field, at, found)
     elif isinstance(value, list) and (field.keys or field.is_set) and not field.atomic:
-        if at:
-            found.add((*at, "."))
         for one in value:
             _walk_item(one, field, at, found)
+        if at and not value:
+            found.add(at)
     elif at:
         found.add(at)
 
 
 def _walk_map(value: Json, field: Field, at: Path, found: set[Path]) -> None:
     known = schema.children(field)
-    if (at and (field.shape == "map" or at[-1].startswith("k:"))) or (at and field.shape == "object" and not known):
+    if at and at[-1].startswith("k:"):
         found.add((*at, "."))
     for name, inner in value.items():
         below = field.items if field.shape == "map" and field.items else known.get(name) or _loose(inner)
@@ -142,8 +165,8 @@ def record(obj: Json, old: Json | None, manager: Json, kind: Kind, field: Field 
     if meta.get("managedFields") == []:
         meta.pop("managedFields")  # the way to clear them
         return
-    now = _relevant(paths(obj, field), sub, kind)
-    before = _relevant(paths(old, field), sub, kind) if old else set()
+    now = _relevant(paths(obj, field, updating=True), sub, kind)
+    before = _relevant(paths(old, field, updating=True), sub, kind) if old else set()
     changed = {path for path in now if path not in before or at_path(obj, path) != at_path(old, path)}
     removed = before - now
     if old is not None and not changed and not removed:

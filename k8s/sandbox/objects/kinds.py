@@ -179,7 +179,8 @@ class Kinds:
         self._stored = {kind.id: kind for kind in reversed(BUILT_IN) if kind.group != "metrics.k8s.io"}
         self._stored["events"] = self._by_path["", "v1", "events"]
         self._custom: dict[str, list[Kind]] = {}
-        self.changes = 0  # counts up with every CRD, so that documents made from the kinds can be kept
+        self.changes = 0  # counts up with every CRD
+        self.documents: dict[str, Json] = {}  # made from the kinds, and kept until they change
 
     def __iter__(self) -> Iterator[Kind]:
         """In discovery's order: built-in groups, custom ones, metrics last."""
@@ -222,13 +223,17 @@ class Kinds:
         storage = next((one for one in crd["spec"]["versions"] if one.get("storage")), crd["spec"]["versions"][0])
         kept = _custom(crd["spec"], storage)
         self._stored[kept.id] = kept
+        self._changed()
+
+    def _changed(self) -> None:
         self.changes += 1
+        self.documents.clear()
 
     def withdraw(self, name: str) -> None:
         for kind in self._custom.pop(name, []):
             self._by_path.pop((kind.group, kind.version, kind.resource), None)
             self._stored.pop(kind.id, None)
-            self.changes += 1
+            self._changed()
 
 
 def _custom(spec: Json, version: Json) -> Kind:

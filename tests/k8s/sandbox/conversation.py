@@ -69,13 +69,15 @@ class Peer:
 
 _TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-VOLATILE = ("resourceVersion", "managedFields", "selfLink")
+VOLATILE = ("resourceVersion", "selfLink")
 _AGE = re.compile(r"^(\d+[smhdy])+$")
 
 
 def plain(value: Any, ignore: tuple[str, ...] = ()) -> Any:
     """A value without what differs from one moment or one cluster to another."""
     if isinstance(value, dict):
+        if "managedFields" in value:
+            value = {**value, "managedFields": managed(value["managedFields"])}
         return {name: plain(inner, ignore) for name, inner in sorted(value.items()) if name not in (*VOLATILE, *ignore)}
     if isinstance(value, list):
         return [plain(one, ignore) for one in value]
@@ -88,6 +90,12 @@ def plain(value: Any, ignore: tuple[str, ...] = ()) -> Any:
         value = re.sub(r'User \\?"[^"\\]+\\?"', "User <u>", value)
         return _UUID.sub("<uid>", value)
     return value
+
+
+def managed(entries: Any) -> Any:
+    """Managed fields in a settled order, without those of controllers, which come when they come."""
+    kept = [one for one in entries or () if one["manager"] != "kube-controller-manager"]
+    return sorted(kept, key=lambda one: (one["manager"], one["operation"], one.get("subresource", "")))
 
 
 def differences(left: Any, right: Any, at: str = "") -> list[str]:
