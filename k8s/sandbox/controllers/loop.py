@@ -18,7 +18,7 @@ from typing import Any
 from k8s.sandbox.objects import units
 from k8s.sandbox.objects.errors import ApiRefused, Json
 from k8s.sandbox.objects.registry import BACKGROUND, Objects, Write
-from k8s.sandbox.objects.store import Change, controller_of
+from k8s.sandbox.objects.store import Change, Key, controller_of
 
 LOG = logging.getLogger(__name__)
 Work = tuple[str, str, str]  # reconciler, namespace, name
@@ -43,7 +43,7 @@ class Loop:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._events: dict[tuple[str, ...], str] = {}
+        self._events: dict[tuple[str, ...], Key] = {}
         self.store.listeners.append(self._note)
 
     # running
@@ -157,14 +157,14 @@ class Loop:
         path = more.get("path", "")
         key = (meta.get("uid", ""), reason, message, component, path)
         namespace = meta.get("namespace") or "default"
-        known = self.store.get("events", namespace, self._events.get(key, ""))
+        known = self.store.get("events", *self._events.get(key, ("", "")))
         now = units.stamp()
         if known:
             again = {**known, "metadata": dict(known["metadata"])}
             self.store.put("events", {**again, "count": known.get("count", 1) + 1, "lastTimestamp": now})
             return
         name = f"{meta['name']}.{secrets.token_hex(8)}"
-        self._events[key] = name
+        self._events[key] = (namespace, name)
         self._forget_events()
         self.store.put("events", _event(name, namespace, about, kind, reason, message, component, now, more))
 
@@ -173,9 +173,7 @@ class Loop:
             return
         oldest = list(self._events)[: EVENTS_KEPT // 4]
         for key in oldest:
-            name = self._events.pop(key)
-            for namespace in {one["metadata"]["namespace"] for one in self.store.each("events")}:
-                self.store.remove("events", namespace, name)
+            self.store.remove("events", *self._events.pop(key))
 
 
 def _event(

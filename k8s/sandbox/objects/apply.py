@@ -41,7 +41,7 @@ UNMANAGED = frozenset(
 
 # Parts that every object of their type has, even one that says nothing: setting them is not noted by itself.
 ALWAYS = frozenset(
-    [
+    (
         "f:metadata",
         "f:spec",
         "f:status",
@@ -54,7 +54,7 @@ ALWAYS = frozenset(
         "f:podSelector",
         "f:containers",
         "f:backend",
-    ]
+    )
 )
 
 

@@ -148,21 +148,21 @@ class _Reader:
     def __init__(self, kind: str, prune: bool) -> None:
         self.kind, self.prune = kind, prune
         self.unknown: list[str] = []
-        self.owner = kind  # the struct that the value being read is a field of
+        self.owner = Field("object", kind)  # the struct that the value being read is a field of
 
     def read(self, value: Any, field: Field, path: str) -> Any:
         if value is None or (field.type == "any" and field.shape == "scalar"):
             return value
         return _SHAPES[field.shape](self, value, field, path)
 
-    def mismatch(self, value: Any, go_type: str, path: str, owner: str = "") -> ApiRefused:
+    def mismatch(self, value: Any, go_type: str, path: str) -> ApiRefused:
         path = re.sub(r"\[\d+\]", "", path)
         found = FOUND[type(value)]
         if isinstance(value, float) and go_type not in ("string", "bool"):
             found = f"number {value}"
         return bad_request(
             f'{self.kind} in version "{{version}}" cannot be handled as a {self.kind}: json: cannot unmarshal '
-            f"{found} into Go struct field {owner or self.owner}.{path} of type {go_type}"
+            f"{found} into Go struct field {_go_name(self.owner).rpartition('.')[2] or self.kind}.{path} of type {go_type}"
         )
 
     def struct(self, value: Any, field: Field, path: str) -> Any:
@@ -182,7 +182,7 @@ class _Reader:
                 else:
                     self.unknown.append(below)
                 continue
-            self.owner = _go_name(field).rpartition(".")[2] or self.kind
+            self.owner = field
             read = self.read(inner, found, below)
             if field.inline is not None or not _left_out(name, read, found):
                 out[name] = read
