@@ -1,6 +1,7 @@
 """Carrying out: written down first, then done, then written down how it ended, then said."""
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -72,13 +73,16 @@ async def run(means: Means, client: ClusterClient, task: Task, say: Say, approva
         raise
     undo = None
     try:
-        if approval is not None:
-            approval = await approvals.settle(means.database, approval.id, "executing", outcome.state) or approval
         undo = await _undo_button(means, task, outcome)
         await remember(means, task.asked.thread, **memories(task, undo))
     except StoreUnavailable:  # it has run: that must be said whatever became of the database
         outcome = replace(outcome, recorded=False)
-    await say(_told(task, outcome, undo, approval))
+    try:
+        await say(_told(task, outcome, undo, approval))
+    finally:  # last, so that a next start finds what was not said
+        if approval is not None:
+            with suppress(StoreUnavailable):
+                await approvals.settle(means.database, approval.id, "executing", outcome.state)
 
 
 # --- one after the other --------------------------------------------------------------------------------------------------
@@ -196,7 +200,7 @@ def memories(task: Task, undo: Button | None = None) -> dict[str, Any]:
 
 
 def _told(task: Task, outcome: Outcome, undo: Button | None, approval: Approval | None) -> Reply:
-    place: dict[str, Any] = {"card": approval.id, "revision": approval.version} if approval else {}
+    place: dict[str, Any] = {"card": approval.id, "revision": approval.version + 1} if approval else {}
     level, commands = task.verdict.level.value, shown(task.commands)
     if outcome.failure:
         return replace(replies.failure(_how_it_failed(outcome), commands, level), **place)

@@ -97,6 +97,8 @@ class Dialogue:
     """What the last entry brought."""
     shown: dict[str, Button] = field(default_factory=dict)
     """The latest button of each role, and of each label."""
+    card: str = ""
+    """The latest card."""
 
     async def say(self, who: str | ChatUser, text: str, *, where: Thread | None = None, **more: Any) -> Reply:
         """Say something; the last reply."""
@@ -126,6 +128,7 @@ class Dialogue:
 
     async def _take(self, reply: Reply) -> None:
         self.replies.append(reply)
+        self.card = reply.card or self.card
         for button in choices(reply):
             self.shown[button.role] = self.shown[button.label] = button
 

@@ -53,6 +53,11 @@ class Edge:
         self.seen.append(Seen(request.method, request.path, dry))
         if self.meddle is not None and (answer := await self.meddle(request)) is not None:
             return answer
+        return await self.forward(request)
+
+    async def forward(self, request: web.BaseRequest) -> web.Response:
+        """Send a request on to the cluster, and bring its answer back."""
+        body = await request.read()
         assert self.session is not None
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _HOP}
         url = f"{self.target}{request.path_qs}"
