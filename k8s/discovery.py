@@ -144,6 +144,11 @@ async def resolve_object(client: "ClusterClient", api_version: str, kind: str) -
     raise UnknownResource(word, client.cluster, _nearest(known.resources, kind.lower()), known.missing)
 
 
+def forget(client: "ClusterClient") -> None:
+    """Have the cluster asked anew at the next word that is not known, however short a while ago it was asked."""
+    client.discovered.at = float("-inf")
+
+
 async def refresh(client: "ClusterClient") -> None:
     """Ask the cluster what it serves, unless that was done a moment ago."""
     known = client.discovered

@@ -10,6 +10,7 @@ from k8s.about import api_resources, api_versions, version
 from k8s.change import Change, send
 from k8s.client import ClusterClient, Limits
 from k8s.describe import describe
+from k8s.discovery import forget
 from k8s.errors import AnswerBroken, ClusterError, ClusterTimeout, CommandInvalid, NotExecutable, PartlyDone
 from k8s.events import events
 from k8s.get import get
@@ -69,6 +70,9 @@ async def execute(
     return replace(result, duration=time.monotonic() - started)
 
 
+_CHANGE_WHAT_IS_SERVED = frozenset({"customresourcedefinitions", "apiservices"})
+
+
 async def _write(
     client: ClusterClient, command: Command, limits: Limits, *, expected: tuple[ObjectRef, ...] | None
 ) -> ExecutionResult:
@@ -78,6 +82,8 @@ async def _write(
     if not changes:
         return ExecutionResult(text="No resources found")
     result = await send_all(client, changes, dry_run=command.dry_run)
+    if {ref.resource for ref in result.changed} & _CHANGE_WHAT_IS_SERVED:
+        forget(client)
     undo = undo_of(command, changes).command if not command.dry_run else None
     return replace(result, undo=undo.text if undo else None, undo_manifest=undo.manifest if undo else None)
 
