@@ -214,8 +214,6 @@ def _v2(kinds: Kinds) -> Json:
 _FIELD = re.compile(
     r'^    \w+: .*?(?:serialization_alias="(?P<alias>\w+)".*?)?description="(?P<text>(?:[^"\\]|\\.)*)"\)', re.MULTILINE
 )
-_NAME = re.compile(r"^    (\w+): ", re.MULTILINE)
-_PREFIXED = {"core": ("", "Core"), "events": ("", "Events"), "discovery": ("", "Discovery"), "rbac": ("", "Rbac")}
 
 
 @cache

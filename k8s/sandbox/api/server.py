@@ -35,6 +35,7 @@ class Misbehaviour:
         return self.times > 0 and fnmatch.fnmatchcase(f"{method} {path}", self.match)
 
 
+AUTHENTICATION = "authentication.k8s.io"
 Handler = Callable[[Ask], Awaitable[web.StreamResponse]]
 
 
@@ -134,9 +135,13 @@ class Server:
                     500, "InternalError", f"Internal error occurred: requested [{groups}] without impersonating a user"
                 )
             return caller
-        return self._impersonated(caller, user, groups)
+        for name in http.headers:
+            if name.lower().startswith("impersonate-extra-"):
+                extra = name.lower().removeprefix("impersonate-extra-")
+                self.authorize(caller, Action("impersonate", AUTHENTICATION, "userextras", extra, "", http.headers[name]))
+        return self._impersonated(caller, user, groups, http.headers.get("Impersonate-Uid", ""))
 
-    def _impersonated(self, caller: Caller, user: str, groups: list[str]) -> Caller:
+    def _impersonated(self, caller: Caller, user: str, groups: list[str], uid: str) -> Caller:
         if user.startswith("system:serviceaccount:") and user.count(":") == 3:
             _, _, namespace, name = user.split(":")
             self.authorize(caller, Action("impersonate", "", "serviceaccounts", "", namespace, name))
@@ -145,8 +150,10 @@ class Server:
             self.authorize(caller, Action("impersonate", "", "users", name=user))
         for group in groups:
             self.authorize(caller, Action("impersonate", "", "groups", name=group))
+        if uid:
+            self.authorize(caller, Action("impersonate", AUTHENTICATION, "uids", name=uid))
         extra = "system:unauthenticated" if user == "system:anonymous" else "system:authenticated"
-        return Caller(user, tuple(dict.fromkeys([*groups, extra])))
+        return Caller(user, tuple(dict.fromkeys([*groups, extra])), uid)
 
     def authorize(self, caller: Caller, action: Action) -> None:
         allowed, _ = self.rights.allows(caller, action)

@@ -140,16 +140,12 @@ def advance(loop: Loop, pod: Json, container: Json, state: Json | None = None, *
         return crash(loop, pod, container, was, fault)
     code = exit_code(container)
     finite = (init and container.get("restartPolicy") != "Always") or _job(pod)
-    if (finite or code is not None) and not _LIVES(container, code, finite):
+    if finite or code is not None:
         return _finite(loop, pod, container, was, code or 0)
     ready = not (fault and fault.reason == "readiness")
     if not ready:
         say(loop, pod, container, "Warning", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 503")
     return _running(loop, pod, container, was, ready)
-
-
-def _LIVES(container: Json, code: int | None, finite: bool) -> bool:  # noqa: N802
-    return not finite and code is None
 
 
 def _job(pod: Json) -> bool:

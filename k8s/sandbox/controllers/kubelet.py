@@ -289,10 +289,3 @@ def afflict(loop: Loop, pod: Json, restarts: int = 3) -> None:
             was = config_trouble(loop, pod, container, blank) or was
         listed.append(was)
     finish(loop, pod, {**status, "containerStatuses": listed})
-
-
-def retry(loop: Loop, namespace: str, name: str) -> None:
-    """Look at a pod now rather than when its back-off is over."""
-    pod = loop.get("pods", namespace, name)
-    if pod is not None:
-        step(loop, pod, 0)

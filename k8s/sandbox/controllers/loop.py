@@ -12,7 +12,6 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 from k8s.sandbox.objects import units
@@ -26,7 +25,6 @@ Reconciler = Callable[["Loop", str, str], None]
 Route = Callable[["Loop", Change], None]
 BATCH = 50  # pieces of work between two turns of the event loop
 EVENTS_KEPT = 3000
-EVENT_LIFE = timedelta(hours=1)  # --event-ttl of the real server
 SOON = 2.0  # seconds: what `settle` waits for
 
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 from k8s.sandbox.objects import errors, units
 from k8s.sandbox.objects.errors import Json
 from k8s.sandbox.objects.kinds import Kind
+from k8s.sandbox.objects.podsecurity import violations
 from k8s.sandbox.objects.store import Store
 
 KUBE_ACCESS = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -204,6 +205,23 @@ class Admission:
                 port["nodePort"] = next(one for one in free if one not in taken)
                 taken.add(port["nodePort"])
 
+    # PodSecurity
+
+    def secure(self, kind: Kind, obj: Json, warnings: list[str]) -> None:
+        """403 for a pod that breaks its namespace's standard; warnings where it, or what will make it, would."""
+        spec = obj.get("spec") if kind.id == "pods" else _template_spec(obj)
+        if not spec or not kind.namespaced:
+            return
+        namespace = self._store.get("namespaces", "", obj["metadata"].get("namespace", "")) or {"metadata": {}}
+        labels = namespace["metadata"].get("labels") or {}
+        broken = violations(labels, "enforce", spec) if kind.id == "pods" else ""
+        if broken:
+            why = broken.replace("violate ", "violates ", 1)
+            raise errors.forbidden(kind.resource, kind.group, obj["metadata"].get("name", ""), why)
+        warned = violations(labels, "warn", spec)
+        if warned:
+            warnings.append(f"would {warned}")
+
     # ResourceQuota
 
     def check(self, kind: Kind, obj: Json, old: Json | None) -> None:
@@ -258,6 +276,16 @@ class Admission:
                     if name in total:
                         total[name] += amount
         return total
+
+
+def _template_spec(obj: Json) -> Json:
+    """The pod spec in a workload's template; {} for what has none."""
+    spec = obj.get("spec")
+    spec = spec if isinstance(spec, dict) else {}
+    inner = (spec.get("jobTemplate") or {}).get("spec") or spec
+    template = inner.get("template")
+    found: Json = (template.get("spec") if isinstance(template, dict) else None) or {}
+    return found if "containers" in found else {}
 
 
 def qos_class(spec: Json) -> str:

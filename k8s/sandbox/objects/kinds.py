@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from k8s.sandbox.objects.errors import Json, qualified
@@ -244,7 +244,3 @@ def _custom(spec: Json, version: Json) -> Kind:
         tuple(sorted(version.get("subresources") or ())), VERBS, version,
         names.get("singular") or names["kind"].lower(), names.get("listKind") or f"{names['kind']}List",
     )  # fmt: skip
-
-
-def in_version(kind: Kind, version: str) -> Kind:
-    return replace(kind, version=version)

@@ -187,7 +187,7 @@ _DIRECTIVES = ("$patch", "$retainKeys", "$setElementOrder/", "$deleteFromPrimiti
 def _plain(value: Any) -> Any:
     """A value without directives."""
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items() if not k.startswith(("$patch", "$retainKeys", "$setElementOrder/"))}
+        return {name: _plain(one) for name, one in value.items() if not name.startswith(_DIRECTIVES)}
     return [_plain(one) for one in value] if isinstance(value, list) else value
 
 

@@ -134,6 +134,7 @@ class Objects:
         validate.created(kind, obj)
         if name and self.store.get(kind.id, meta.get("namespace", ""), name):
             raise errors.already_exists(kind.resource, kind.group, name)
+        self.admission.secure(kind, obj, write.warnings)
         self.admission.check(kind, obj, None)
         if write.dry_run:
             return obj
@@ -178,6 +179,8 @@ class Objects:
             self.admission.keep(kind, obj, old)
         validate.updated(kind, obj, old, sub)
         if not sub:
+            if kind.id != "pods" or obj["spec"] != old["spec"]:
+                self.admission.secure(kind, obj, write.warnings)
             self.admission.check(kind, obj, old)
         if self._same(obj, old):
             return old

@@ -111,9 +111,6 @@ class Store:
         names = sorted(spaces) if namespace is None else [namespace]
         return [((space, name), one) for space in names for name, one in sorted(spaces.get(space, {}).items())]
 
-    def count(self, resource: str, namespace: str) -> int:
-        return len(self._tables.get(resource, {}).get(namespace, {}))
-
     def owned(self, uid: str, resource: str | None = None) -> list[Json]:
         """Objects with an owner reference to the uid."""
         keys = self._owned.get(uid, {})

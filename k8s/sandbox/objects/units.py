@@ -126,13 +126,3 @@ def _exponent(value: Decimal) -> str:
 def canonical(text: str | int | float) -> str:
     """A quantity as the server writes it back: 0.5 → 500m, 1024Mi → 1Gi."""
     return format_quantity(quantity(text), str(text))
-
-
-def millis(text: str | int | float) -> int:
-    """A cpu quantity in thousandths of a core, rounded up."""
-    return int((quantity(text) * 1000).to_integral_value(ROUND_CEILING))
-
-
-def whole(text: str | int | float) -> int:
-    """A memory or count quantity in whole units, rounded up."""
-    return int(quantity(text).to_integral_value(ROUND_CEILING))

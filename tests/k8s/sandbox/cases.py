@@ -278,4 +278,13 @@ CASES: dict[str, list[Say]] = {
             "/apis/coordination.k8s.io/v1/leases", "/apis/discovery.k8s.io/v1/endpointslices", "/apis/events.k8s.io/v1/events", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", "/apis/apiregistration.k8s.io/v1/apiservices", "/apis/node.k8s.io/v1/runtimeclasses",
             "/apis/certificates.k8s.io/v1/certificatesigningrequests", "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas", "/apis/flowcontrol.apiserver.k8s.io/v1/prioritylevelconfigurations")),
     ],
+    "pod security": [
+        Say("PATCH", "/api/v1/namespaces/NS", {"metadata": {"labels": {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}}}, "merge", ignore=("managedFields",)),
+        *created(PODS, pod(), pod(containers=[{"name": "a", "image": "b", "securityContext": {"runAsUser": 0, "capabilities": {"add": ["NET_ADMIN", "SYS_TIME"]}}}, {"name": "b", "image": "b"}]),
+                 pod(hostNetwork=True, hostPID=True, volumes=[{"name": "v", "hostPath": {"path": "/"}}]), pod(securityContext={"runAsNonRoot": False, "seccompProfile": {"type": "Unconfined"}})),
+        *created(DEPLOYMENTS, deployment()),
+        Say("PATCH", "/api/v1/namespaces/NS", {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "baseline", "pod-security.kubernetes.io/warn": None}}}, "merge", ignore=("managedFields",)),
+        *created(PODS, pod(), pod(hostNetwork=True, hostPID=True, volumes=[{"name": "v", "hostPath": {"path": "/"}}]),
+                 pod(containers=[{"name": "a", "image": "b", "ports": [{"containerPort": 8, "hostPort": 8}], "securityContext": {"capabilities": {"add": ["NET_ADMIN", "KILL"]}}}])),
+    ],
 }  # fmt: skip
