@@ -59,13 +59,14 @@ def bind(
 ) -> str:
     """The digest of all that is agreed to: commands with manifests, the cluster itself, whose hands, the policy, the objects.
 
-    A target counts with its UID and generation: a re-made or re-specified object is another one; a new status is not.
+    A target counts with its UID and generation: a re-made or re-specified object is another one; a new status is not. Kinds
+    without a generation count with their resourceVersion, unless it changes by itself (see `k8s.live`).
     """
     material: dict[str, Any] = {
         "commands": [command.digest for command in commands],
         "cluster": cluster_uid,
         "identity": identity,
         "policy": policy.model_dump(mode="json"),
-        "targets": sorted([str(ref), ref.namespace or "", ref.uid, ref.generation] for ref in targets),
+        "targets": sorted([str(ref), ref.namespace or "", ref.uid, ref.generation, ref.resource_version] for ref in targets),
     }
     return hashlib.sha256(b"kubechat.approval.v1\x00" + rfc8785.dumps(material)).hexdigest()

@@ -185,6 +185,14 @@ async def another_object_of_the_name(d: Dialogue, cluster: LiveCluster) -> None:
     await (await cluster.client("admin")).request("POST", f"/api/v1/namespaces/{d.namespace}/configmaps", body=body)
 
 
+async def its_content(d: Dialogue, cluster: LiveCluster) -> None:
+    """A ConfigMap has no generation; its resourceVersion tells."""
+    path = f"/api/v1/namespaces/{d.namespace}/configmaps/colours"
+    await (await cluster.client("admin")).request(
+        "PATCH", path, body={"data": {"main": "green"}}, content_type="application/merge-patch+json"
+    )
+
+
 async def the_policy(d: Dialogue, cluster: LiveCluster) -> None:
     two = ApprovalRule(verdict="dangerous", mode="approve", needed=2)
     short = ApprovalRule(verdict="warning", mode="confirm", expires=timedelta(minutes=5))
@@ -199,6 +207,7 @@ CHANGED = [
     ("scale checkout in NS to 5", "alice", "confirm", the_object),
     ("restart checkout in NS", "alice", "confirm", the_object),
     (DELETE, "dave", "approve", another_object_of_the_name),
+    (DELETE, "dave", "approve", its_content),
     (DELETE, "dave", "approve", the_policy),
     ("scale checkout in NS to 5", "alice", "confirm", the_policy),
     (DELETE, "dave", "approve", the_identity),
