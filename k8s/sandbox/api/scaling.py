@@ -45,6 +45,10 @@ def _check_scale(ask: Ask, wanted: Json, old: Json) -> None:
     replicas = (wanted.get("spec") or {}).get("replicas", 0)
     name = old["metadata"]["name"]
     version = (wanted.get("metadata") or {}).get("resourceVersion")
+    uid = (wanted.get("metadata") or {}).get("uid")
+    if uid and uid != old["metadata"]["uid"]:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}"
+        raise errors.conflict(f"{ask.kind.resource}/scale", ask.kind.group, name, why)
     if version and version != old["metadata"]["resourceVersion"]:
         raise errors.conflict(ask.kind.resource, ask.kind.group, name)
     if replicas < 0:

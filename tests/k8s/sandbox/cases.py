@@ -231,7 +231,7 @@ CASES: dict[str, list[Say]] = {
         Say("PATCH", f"{DEPLOYMENTS}/web", {"spec": {"template": {"spec": {"containers": [{"name": "web", "ports": [{"containerPort": 81}], "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}]}}}}, "strategic", ignore=ROLLING),
         Say("PATCH", f"{DEPLOYMENTS}/web", {"spec": {"template": {"spec": {"containers": [{"name": "web", "env": [{"name": "A", "$patch": "delete"}]}]}}}}, "strategic", ignore=ROLLING),
         Say("PATCH", f"{DEPLOYMENTS}/web", {"spec": {"unknown": 1}}, "merge", ignore=ROLLING), Say("PATCH", f"{DEPLOYMENTS}/web?fieldValidation=Strict", {"spec": {"unknown": 1}}, "merge", ignore=("message",)),
-        Say("GET", f"{DEPLOYMENTS}/web/scale"), Say("PATCH", f"{DEPLOYMENTS}/web/scale", {"spec": {"replicas": 2}}, "merge"), Say("PATCH", f"{DEPLOYMENTS}/web/scale", {"spec": {"replicas": -2}}, "merge"),
+        Say("GET", f"{DEPLOYMENTS}/web/scale"), Say("PATCH", f"{DEPLOYMENTS}/web/scale", {"metadata": {"uid": "x"}, "spec": {"replicas": 2}}, "merge"), Say("PATCH", f"{DEPLOYMENTS}/web/scale", {"spec": {"replicas": 2}}, "merge"), Say("PATCH", f"{DEPLOYMENTS}/web/scale", {"spec": {"replicas": -2}}, "merge"),
         Say("PUT", f"{DEPLOYMENTS}/web/scale", {"metadata": {"name": "web"}, "spec": {"replicas": 1}, "apiVersion": "autoscaling/v1", "kind": "Scale"}, ignore=("status",)),
         Say("PUT", f"{DEPLOYMENTS}/web/scale", {"metadata": {"name": "web", "resourceVersion": "1"}, "spec": {"replicas": 1}, "apiVersion": "autoscaling/v1", "kind": "Scale"}),
         Say("PUT", f"{DEPLOYMENTS}/web/scale?dryRun=All", {"metadata": {"name": "web"}, "spec": {}, "apiVersion": "autoscaling/v1", "kind": "Scale"}, ignore=("status",)),

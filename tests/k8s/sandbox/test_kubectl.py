@@ -42,7 +42,7 @@ READS = [
     (["rollout", "history", "deploy/checkout", "-n", "shop"], "2         <none>"), (["rollout", "history", "deploy/checkout", "-n", "shop", "--revision=1"], "checkout:2.4.0"), (["rollout", "status", "sts/redis", "-n", "shop"], "complete"), (["rollout", "status", "ds/log-agent", "-n", "shop"], "successfully rolled out"),
     (["explain", "deployment.spec.replicas"], "Number of desired pods"), (["explain", "pods", "--recursive"], "containers"), (["api-resources"], "poddisruptionbudgets"), (["api-versions"], "apps/v1"), (["version"], "Server Version: v1.36"), (["cluster-info"], "is running at"),
     (["auth", "can-i", "delete", "nodes"], "yes"), (["auth", "can-i", "--list"], "*.*"), (["auth", "whoami"], "system:masters"), (["wait", "--for=condition=Available", "deploy/checkout", "-n", "shop", "--timeout=10s"], "condition met"),
-    (["get", "--raw", "/healthz"], "ok"), (["diff", "-f", "-"], ""),
+    (["get", "--raw", "/healthz"], "ok"), (["diff", "-f", "-"], ""), (["exec", "redis-0", "-n", "shop", "--", "hostname"], "redis-0"), (["exec", "deploy/checkout", "-n", "shop", "--", "sh", "-c", "echo $LOG_LEVEL; cat /etc/hostname"], "info\ncheckout-"),
 ]  # fmt: skip
 
 
