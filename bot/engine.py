@@ -8,6 +8,7 @@ run: "started" is durable first → k8s.execute → "finished" → reply (execut
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from weakref import WeakValueDictionary
 
@@ -22,7 +23,7 @@ from bot.database import Database, StoreUnavailable
 from bot.drafts import Draft, Question, Remark
 from bot.identity import NoBotAccess, UnmappedUser
 from bot.judgement import expecting_sense, on_card
-from bot.planner import Request, plan, read_request
+from bot.planner import Request, is_typed, plan, read_request
 from bot.settings import Settings
 from bot.translator import Lookup
 from bot.types import Button, Click, Fields, Message, Reply, Say, Thread, User
@@ -34,6 +35,8 @@ from k8s.kubeconfig import KubeconfigRefused
 from k8s.names import ObjectName, list_names
 
 TIDY_EVERY = timedelta(hours=1)
+LONGEST_SENTENCE = 1000
+"""Characters of English that are looked at. Nobody asks for one command in more, and a translator's time grows with them."""
 NAMESPACES_GUESSED = 8
 """Words of a message that are tried as namespaces for who may not list these; each costs a request a kind."""
 
@@ -95,6 +98,8 @@ class Engine:
 
     async def _answer(self, message: Message, asked: Asked, say: Say) -> None:
         request = read_request(message)
+        if not is_typed(request.words):
+            request = replace(request, words=" ".join(request.words.split()))
         words = request.words.strip(" .!?")
         if (not words and request.block is None and not request.files) or _HELP.fullmatch(words):
             return await say(replies.help_reply())
@@ -107,6 +112,8 @@ class Engine:
         if _UNDO.fullmatch(words) and (undo := asked.memory.get("undo")):
             return await agreement.press(self._means, Click(undo, asked.user, asked.thread, self._means.clock()), say)
         access = await self._access(asked)
+        if len(words) > LONGEST_SENTENCE and not is_typed(words):
+            return await say(replies.say(f"That is too long: say it in less than {LONGEST_SENTENCE} characters.", "refusal"))
         async with self._means.pool.client(access) as client:
             await self._translate(asked, request, words, access, client, say)
 

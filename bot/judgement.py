@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 from bot.approvals import Approval
 from bot.policy import bind, freeze_for, policy_for, reach_of
@@ -55,11 +56,14 @@ def expecting_sense(cluster: str, *, wrote: bool = False) -> Iterator[None]:
 
 
 async def judged(commands: Sequence[Command]) -> Verdict:
-    """The worst verdict of all. Reading a manifest takes time, so it is done in a thread."""
-    verdicts = [
-        await asyncio.to_thread(classify, command) if command.manifest or command.flag("overrides") else classify(command)
-        for command in commands
-    ]
+    """The worst verdict of all. Reading a manifest takes time, so it is done in a thread, for judging and for showing."""
+    verdicts = []
+    for command in commands:
+        if command.manifest or command.flag("overrides"):
+            verdicts.append(await asyncio.to_thread(classify, command))
+            await asyncio.to_thread(_without_values, command)
+        else:
+            verdicts.append(classify(command))
     worst = max(verdicts, key=lambda verdict: verdict.level.rank)
     reasons = dict.fromkeys(reason for verdict in verdicts if verdict.level is worst.level for reason in verdict.reasons)
     return replace(worst, reasons=tuple(reasons))
@@ -157,6 +161,7 @@ def on_card(approval: Approval) -> Approval:
     return replace(approval, request=replace(approval.request, commands=shown(approval.commands)))
 
 
+@lru_cache(maxsize=16)
 def _without_values(command: Command) -> Command:
     secret = command.verb.startswith("create secret") or "secrets" in command.resources
     if secret:
