@@ -3,6 +3,7 @@
 draft → weigh → refused | denied | run | card          button → vote → weigh again → stale: card again | claim → run
 """
 
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 
@@ -71,7 +72,15 @@ async def _act(
 def _refusal(weighed: Weighed) -> tuple[str, list[str]] | None:
     if weighed.verdict.level is Level.FORBIDDEN:
         return weighed.verdict.rule, list(weighed.verdict.reasons)
+    if shared := _touched_twice(weighed):
+        return "overlap", [f"Several of these commands change {', '.join(shared)}: ask for them one after the other."]
     return ("freeze", [_frozen(weighed.freeze)]) if weighed.freeze else None
+
+
+def _touched_twice(weighed: Weighed) -> list[str]:
+    """Objects that several commands change: what the later ones would do to them cannot be shown, nor agreed to."""
+    places = Counter((ref.namespace, str(ref)) for one in weighed.previews for ref in one.targets)
+    return [name for (_, name), times in places.items() if times > 1] if len(weighed.commands) > 1 else []
 
 
 def _frozen(freeze: Freeze) -> str:

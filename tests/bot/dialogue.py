@@ -112,7 +112,7 @@ class Dialogue:
             at=self.clock(),
             files=files,
         )
-        await (more.pop("engine", None) or self.engine).handle_message(message, self._take)
+        await (more.pop("engine", None) or self.engine).handle_message(message, self.take)
         assert not more
         return self.replies[-1] if self.replies else Reply("answer", "(silence)")
 
@@ -122,11 +122,12 @@ class Dialogue:
         button = what.id if isinstance(what, Button) else self.shown[self._here(what)].id
         presser = who if isinstance(who, ChatUser) else user(who)
         click = Click(button, presser, where or thread(), self.clock(), more.pop("reason", ""))
-        await (more.pop("engine", None) or self.engine).handle_click(click, self._take)
+        await (more.pop("engine", None) or self.engine).handle_click(click, self.take)
         assert not more
         return self.replies[-1] if self.replies else Reply("answer", "(silence)")
 
-    async def _take(self, reply: Reply) -> None:
+    async def take(self, reply: Reply) -> None:
+        """What the engine says."""
         self.replies.append(reply)
         self.card = reply.card or self.card
         for button in choices(reply):

@@ -5,7 +5,6 @@ lines is in tests/k8s.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -281,19 +280,6 @@ async def test_words_of_one_thread_do_not_reach_into_another_channel(d: Dialogue
     await d.say("alice", "use namespace kube-system", where=thread("one", channel="C2"))
     await d.say("alice", "list configmaps", where=thread("one", channel="C1"))
     d.expect("result", "-n NS")
-
-
-async def test_a_mapping_from_elsewhere_opens_nothing(d: Dialogue, cluster: LiveCluster) -> None:
-    """Case 10: what must not be in a kubeconfig is refused when it is mapped, and again when it is opened."""
-    from bot.identity import KubeconfigMapping, map_user
-    from k8s.kubeconfig import KubeconfigRefused
-
-    config = json.loads(cluster.kubeconfig("alice"))
-    config["users"][0]["user"] = {"exec": {"command": "sh"}}
-    with pytest.raises(KubeconfigRefused):
-        await map_user(d.database, "test/T1/eve", "prod", KubeconfigMapping(json.dumps(config)))
-    await d.say("eve", "list pods in NS")
-    d.expect("denial", "no access")
 
 
 async def test_a_person_who_says_much_is_bounded(tmp_path: Path, cluster: LiveCluster, namespace: str) -> None:

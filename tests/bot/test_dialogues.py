@@ -1,7 +1,18 @@
 """The main conversations, on the practice cluster and on the real control plane."""
 
+from pathlib import Path
+
+from aiohttp import web
+
+from bot import agreement
+from bot.conversation import Asked, Means
+from bot.drafts import Draft
+from bot.identity import access_for
+from bot.settings import Settings
 from bot.types import Reply
-from tests.bot.dialogue import Dialogue, choices, thread, told
+from k8s.grammar import parse
+from tests.bot.dialogue import Dialogue, choices, dialogue, thread, told, user
+from tests.bot.edge import status
 from tests.clusters import LiveCluster
 
 CONFIGMAP = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: lunch\n  namespace: NS\ndata:\n  menu: soup\n"
@@ -241,3 +252,67 @@ async def test_a_message_delivered_five_times_is_answered_once(d: Dialogue) -> N
         await d.say("alice", "restart checkout in NS", id="same")
         spoken += d.replies
     assert [reply.kind for reply in spoken] == ["proposal"]
+
+
+# --- several commands, and policies ---------------------------------------------------------------------------------------
+
+
+async def test_what_needs_nobodys_agreement_runs_at_once(tmp_path: Path, cluster: LiveCluster) -> None:
+    own = await cluster.namespace()
+    settings = {"approvals": [{"verdict": "warning", "mode": "none", "namespaces": [own]}]}
+    async with dialogue(tmp_path, cluster, own, settings=settings) as d:
+        await d.say("alice", "scale checkout in NS to 2")
+        d.expect("result", "scaled", buttons="undo")
+        assert await d.kinds() == ["execution.started", "execution.finished"]
+        await d.say("alice", "delete configmap colours in NS")
+        d.expect("proposal", buttons="approve deny cancel")
+
+
+async def consider(d: Dialogue, *lines: str) -> None:
+    """As a translator's draft of several commands would be."""
+    means = Means(Settings(), d.database, d.audit, d.pool, d.clock)
+    asked = Asked(user("alice"), thread(), "several things", {})
+    access = await access_for(d.database, means.settings, asked.user, None)
+    draft = Draft(tuple(parse(line) for line in lines), "?", 1.0, "test")
+    d.replies = []
+    async with d.pool.client(access) as client:
+        await agreement.consider(means, asked, access, client, draft, d.namespace, d.take)
+
+
+async def test_several_commands_are_agreed_to_together_and_run_in_order(fresh: Dialogue) -> None:
+    d = fresh
+    await consider(d, "scale deployment checkout --replicas=2", "delete configmap colours")
+    d.expect("proposal", "dangerous", "replicas 3 → 2", "delete configmap colours", buttons="approve deny cancel")
+    await d.press("bob", "approve")
+    d.expect("result", "scaled", "deleted", buttons="")
+    assert [one.method for one in d.edge.changes] == ["PATCH", "DELETE"]
+    assert (await d.kinds())[-4:] == ["execution.started", "execution.finished"] * 2
+
+
+async def test_the_first_that_fails_ends_it(fresh: Dialogue, cluster: LiveCluster) -> None:
+    d = fresh
+    await consider(d, "scale deployment checkout --replicas=2", "delete configmap colours")
+    d.edge.meddle = refuse_patches
+    await d.press("bob", "approve")
+    d.expect("failure", "a rule")
+    assert [one.method for one in d.edge.changes] == ["PATCH"]
+    assert await replicas(d, cluster) == 3
+
+
+async def refuse_patches(request: web.BaseRequest) -> web.StreamResponse | None:
+    patch = request.method == "PATCH" and "dryRun" not in request.query_string
+    return status(403, "Forbidden", "a rule") if patch else None
+
+
+async def test_the_worst_of_several_decides(d: Dialogue) -> None:
+    await consider(d, "get pods", "rollout restart deployment checkout")
+    d.expect("proposal", buttons="confirm cancel")
+    await consider(d, "get pods", "get configmaps")
+    d.expect("result")
+
+
+async def test_commands_that_touch_the_same_thing_are_asked_for_one_by_one(d: Dialogue) -> None:
+    """What the second would do could not be shown: the first changes what it acts on."""
+    await consider(d, "scale deployment checkout --replicas=2", "rollout restart deployment checkout")
+    d.expect("refusal", "deployments/checkout", "one after the other")
+    d.assert_nothing_ran()

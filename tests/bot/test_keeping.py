@@ -124,6 +124,14 @@ async def test_what_others_work_on_is_left_to_them(quiet: Dialogue) -> None:
     assert await d.engine.recover() == []
 
 
+async def test_a_later_end_written_into_the_database_counts_for_nothing(quiet: Dialogue) -> None:
+    approval = await approved(quiet)
+    later = update(ApprovalRow).values(expires_at=quiet.clock() + timedelta(days=9))
+    await quiet.database.write(lambda session: session.connection().execute(later))
+    assert await approvals.claim(quiet.database, approval.id, quiet.clock() + timedelta(minutes=15)) is None
+    assert await approvals.claim(quiet.database, approval.id, quiet.clock()) is not None
+
+
 async def begin(d: Dialogue, approval: Approval, number: int, outcome: str | None) -> None:
     ids = {"approval_id": approval.id, "execution_id": f"e{number}"}
     intent = {"instance": DEAD, "until": d.clock().isoformat(), "level": "dangerous", "command": "kubectl delete pod x"}
