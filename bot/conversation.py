@@ -1,5 +1,6 @@
 """What every step of a conversation works with: the parts, who asked what where, the thread's memory, the record."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -95,23 +96,23 @@ _BEGIN = text("INSERT INTO thread (thread_key, sealed, at) VALUES (:key, :sealed
 async def take(means: Means, message: Message) -> Memory | None:
     """The thread's memory; None when this very message was taken before, by this process or another."""
     thread = message.thread
-    key = "/".join((thread.platform, thread.workspace, thread.channel, message.id))
+    key = json.dumps([thread.platform, thread.workspace, thread.channel, message.id])
 
     def first(session: Session) -> Memory | None:
         taken = session.connection().execute(_TAKE, {"key": key, "at": means.clock()})
-        return _memory(means.database, session.get(ThreadRow, thread.key)) if taken.rowcount else None
+        return _memory(means.database, session.get(ThreadRow, _key(thread))) if taken.rowcount else None
 
     return await means.database.write(first)
 
 
 async def recall(means: Means, thread: Thread) -> Memory:
     """What the thread remembers."""
-    return await means.database.read(lambda session: _memory(means.database, session.get(ThreadRow, thread.key)))
+    return await means.database.read(lambda session: _memory(means.database, session.get(ThreadRow, _key(thread))))
 
 
 async def remember(means: Means, thread: Thread, **news: Any) -> None:
     """Add to what the thread remembers, whatever others have added meanwhile."""
-    key, now = thread.key, means.clock()
+    key, now = _key(thread), means.clock()
 
     def add(session: Session) -> None:
         session.connection().execute(_BEGIN, {"key": key, "sealed": means.database.seal({}, "thread", key), "at": now})
@@ -120,6 +121,11 @@ async def remember(means: Means, thread: Thread, **news: Any) -> None:
         row.at = now
 
     await means.database.write(add)
+
+
+def _key(thread: Thread) -> str:
+    """Unlike `Thread.key`, which is for people, this is one thread's only, whatever a platform puts into its ids."""
+    return json.dumps([thread.platform, thread.workspace, thread.channel, thread.root])
 
 
 def _memory(database: Database, row: ThreadRow | None) -> Memory:

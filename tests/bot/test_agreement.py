@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from bot import identity
 from bot.conversation import Means, recall, remember
@@ -248,6 +249,23 @@ async def test_a_change_of_status_alone_does_not_matter(fresh: Dialogue, cluster
     await admin.request("PATCH", where, body=body, content_type="application/merge-patch+json")
     await d.press("alice", "confirm")
     d.expect("result", "restarted")
+
+
+async def test_a_change_at_the_last_moment_is_not_run_over(fresh: Dialogue, cluster: LiveCluster) -> None:
+    """Case 26: after all has been looked at again, and before the deletion is sent."""
+    d = fresh
+    await d.say("alice", DELETE)
+
+    async def replace_object(request: web.BaseRequest) -> web.StreamResponse | None:
+        if request.path.endswith("/kube-system"):  # the last question before the run: which cluster this is
+            d.edge.meddle = None
+            await another_object_of_the_name(d, cluster)
+        return None
+
+    d.edge.meddle = replace_object
+    await d.press("bob", "approve")
+    d.expect("failure", "have changed since this was agreed to, so nothing was done")
+    d.assert_nothing_ran()
 
 
 async def test_rights_lost_in_between(fresh: Dialogue, cluster: LiveCluster) -> None:

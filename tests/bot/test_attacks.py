@@ -278,8 +278,10 @@ async def test_names_of_people_and_threads_do_not_make_identity(d: Dialogue) -> 
 
 async def test_words_of_one_thread_do_not_reach_into_another_channel(d: Dialogue) -> None:
     await d.say("alice", "use namespace kube-system", where=thread("one", channel="C2"))
-    await d.say("alice", "list configmaps", where=thread("one", channel="C1"))
-    d.expect("result", "-n NS")
+    await d.say("alice", "use namespace kube-system", where=thread("one", channel="C1/x"), id="m")
+    for where in (thread("one", channel="C1"), thread("x/one", channel="C1")):
+        await d.say("alice", "list configmaps", where=where)
+        d.expect("result", "-n NS")
 
 
 async def test_a_person_who_says_much_is_bounded(tmp_path: Path, cluster: LiveCluster, namespace: str) -> None:
