@@ -75,10 +75,11 @@ async def test_requester_cannot_approve_own_delete(
     d.assert_nothing_ran()
 
 
-async def test_who_turns_out_to_be_the_requester_does_not_count(d: Dialogue) -> None:
+@pytest.mark.parametrize(("account", "person"), [("bob", "test/T1/alice"), ("alice", "test/T1/bob")])
+async def test_who_turns_out_to_be_the_requester_does_not_count(d: Dialogue, account: str, person: str) -> None:
     """Case 22: the accounts are joined after the request was made."""
     await d.say("alice", DELETE)
-    await d.person("bob", is_person="test/T1/alice")
+    await d.person(account, is_person=person)
     for word in ("approve", "deny"):
         await d.press("bob", word)
         d.expect("refusal", "own request")
