@@ -109,8 +109,8 @@ class Engine:
             return await self._cancel(asked, say)
         if match := _USE.fullmatch(words):
             return await self._use(asked, match[1].lower(), match[2], say)
-        if _UNDO.fullmatch(words) and (undo := asked.memory.get("undo")):
-            return await agreement.press(self._means, Click(undo, asked.user, asked.thread, self._means.clock()), say)
+        if _UNDO.fullmatch(words):
+            return await self._undo(asked, say)
         access = await self._access(asked)
         if len(words) > LONGEST_SENTENCE and not is_typed(words):
             return await say(replies.say(f"That is too long: say it in less than {LONGEST_SENTENCE} characters.", "refusal"))
@@ -161,6 +161,12 @@ class Engine:
             await say(replies.decided(on_card(one), f"Cancelled by {asked.name}.", "refusal"))
         if not any(gone):
             await say(replies.say("Nothing of yours is waiting in this thread."))
+
+    async def _undo(self, asked: Asked, say: Say) -> None:
+        """Press the Undo of the last change, in words."""
+        if undo := asked.memory.get("undo"):
+            return await agreement.press(self._means, Click(undo, asked.user, asked.thread, self._means.clock()), say)
+        await say(replies.say("There is nothing in this thread that I can undo."))
 
     async def _use(self, asked: Asked, what: str, name: str, say: Say) -> None:
         if what == "cluster":

@@ -74,7 +74,7 @@ async def run(means: Means, client: ClusterClient, task: Task, say: Say, approva
     undo = None
     try:
         undo = await _undo_button(means, task, outcome)
-        await remember(means, task.asked.thread, **memories(task, undo))
+        await remember(means, task.asked.thread, **memories(task), **_last_undo(task, outcome, undo))
     except StoreUnavailable:  # it has run: that must be said whatever became of the database
         outcome = replace(outcome, recorded=False)
     try:
@@ -191,12 +191,18 @@ async def _undo_button(means: Means, task: Task, outcome: Outcome) -> Button | N
     return (await buttons.propose(means.database, thread, "undo", [inverse], user=None, now=now))[0]
 
 
-def memories(task: Task, undo: Button | None = None) -> dict[str, Any]:
-    """What the thread should know next time. Reading leaves the last undo as it was."""
+def memories(task: Task) -> dict[str, Any]:
+    """What the thread should know next time: the objects and the place that it speaks of."""
     last = task.commands[-1]
     named = [[target.resource, last.namespace, target.name] for target in last.targets if target.name]
-    news: dict[str, Any] = {"targets": named or None, "namespace": last.namespace, "cluster": last.cluster}
-    return news if task.verdict.level is Level.SAFE else {**news, "undo": undo.id if undo else None}
+    return {"targets": named or None, "namespace": last.namespace, "cluster": last.cluster}
+
+
+def _last_undo(task: Task, outcome: Outcome, undo: Button | None) -> dict[str, Any]:
+    """What `undo` will mean: the last change. Reading, and what has changed nothing, leave it as it was."""
+    if task.verdict.level is Level.SAFE or outcome.state == "failed":
+        return {}
+    return {"undo": undo.id if undo else None}
 
 
 def _told(task: Task, outcome: Outcome, undo: Button | None, approval: Approval | None) -> Reply:

@@ -130,10 +130,10 @@ async def test_who_may_not_is_told_which_role_would_allow_it(d: Dialogue) -> Non
 
 
 async def test_who_is_not_mapped_is_told_how_to_be(d: Dialogue) -> None:
-    for text in ("list pods in NS", "kubectl delete ns NS", "what may I do", "undo", "hello"):
+    for text in ("list pods in NS", "kubectl delete ns NS", "what may I do", "hello"):
         await d.say("mallory", text, where=thread(text))
         d.expect("denial", "test/T1/mallory", "kubechat users add", buttons="")
-    assert await d.kinds() == ["access.missing"] * 5
+    assert await d.kinds() == ["access.missing"] * 4
     assert d.edge.seen == []
 
 
@@ -162,6 +162,26 @@ async def test_a_thread_remembers_what_it_is_about(fresh: Dialogue) -> None:
     d.expect("result", "kubectl get pods -n NS")
     await d.say("alice", "undo it")
     d.expect("proposal", "--replicas=3")
+
+
+async def test_undo_means_the_last_change(fresh: Dialogue) -> None:
+    d = fresh
+    await d.say("alice", "undo")
+    d.expect("answer", "nothing in this thread that I can undo")
+    await d.say("alice", "scale checkout in NS to 4")
+    await d.press("alice", "confirm")
+    await d.say("alice", "list pods in NS")
+    await d.say("alice", "delete configmap colours in NS")
+    await d.press("alice", "cancel")
+    await d.say("alice", "undo it")
+    d.expect("proposal", "--replicas=3")
+    await d.press("alice", "cancel")
+    await d.say("alice", "restart checkout in NS")
+    await d.press("alice", "confirm")
+    d.expect("result")
+    await d.say("alice", "undo that")
+    assert d.replies[-1].kind in {"answer", "proposal"}
+    assert "--replicas" not in told(d.replies[-1])
 
 
 async def test_other_threads_know_nothing_of_it(d: Dialogue) -> None:
