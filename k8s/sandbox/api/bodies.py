@@ -83,7 +83,14 @@ def as_kind(server: Server, value: Any, kind: Kind, write: Write, faults: list[s
             '{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" } '
             f"({encode(value)[:64].hex()})"
         )
-    version, name = value.get("apiVersion", ""), value.get("kind", "")
+    for field in ("apiVersion", "kind"):
+        if not isinstance(value.get(field) or "", str):
+            raise errors.bad_request(
+                f"the object provided is unrecognized (must be of type {kind.kind}): couldn't get version/kind; json parse "
+                f"error: json: cannot unmarshal {decode.FOUND[type(value[field])]} into Go struct field .{field} of type string "
+                f"({encode(value)[:64].hex()} ...)"
+            )
+    version, name = value.get("apiVersion") or "", value.get("kind") or ""
     if (name and name != kind.kind) or (version and version != kind.api_version):
         scheme = "pkg/runtime/scheme.go:111"
         raise errors.bad_request(
@@ -140,6 +147,7 @@ def delete_options(server: Server, ask: Ask) -> Json:
         options = value(server, ask, "DeleteOptions", []) or {}
     if not isinstance(options, dict):
         raise errors.bad_request("DeleteOptions must be an object")
+    options, _ = decode.typed(options, schema.root("meta.v1.DeleteOptions"), "DeleteOptions", "v1")
     query = ask.asked.query
     if query.get("propagationPolicy"):
         options["propagationPolicy"] = query["propagationPolicy"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
@@ -35,6 +36,7 @@ class Misbehaviour:
         return self.times > 0 and fnmatch.fnmatchcase(f"{method} {path}", self.match)
 
 
+LOG = logging.getLogger(__name__)
 AUTHENTICATION = "authentication.k8s.io"
 Handler = Callable[[Ask], Awaitable[web.StreamResponse]]
 
@@ -61,8 +63,14 @@ class Server:
             return await self._answer(http)
         except ApiRefused as refused:
             return json_response(refused.status(), refused.code, headers=refused.headers)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
         except RecursionError:
             return json_response(errors.bad_request("the object is nested too deeply").status(), 400)
+        except Exception as unforeseen:
+            LOG.exception("practice cluster: %s %s failed", http.method, http.path)
+            text = f"Internal error occurred: {type(unforeseen).__name__}: {unforeseen}"
+            return json_response(ApiRefused(500, "InternalError", text).status(), 500)
 
     async def _misbehave(self, fault: Misbehaviour, http: web.BaseRequest) -> web.StreamResponse | None:
         fault.times -= 1

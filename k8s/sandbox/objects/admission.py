@@ -161,9 +161,9 @@ class Admission:
         spec.setdefault("ipFamilies", ["IPv4"])
         spec.setdefault("ipFamilyPolicy", "SingleStack")
         if spec.get("type") in ("NodePort", "LoadBalancer"):
-            before = {(one.get("name"), one["port"]): one.get("nodePort") for one in was.get("ports") or ()}
+            before = {(one.get("name"), one.get("port")): one.get("nodePort") for one in was.get("ports") or ()}
             for port in spec.get("ports") or ():
-                kept = before.get((port.get("name"), port["port"]))
+                kept = before.get((port.get("name"), port.get("port")))
                 if not port.get("nodePort") and kept:
                     port["nodePort"] = kept
         elif was.get("type") in ("NodePort", "LoadBalancer"):

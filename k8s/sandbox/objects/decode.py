@@ -193,13 +193,16 @@ class _Reader:
             raise self.mismatch(value, f"map[string]{_go_name(field)}", path)
         inner = field.items or field
         simple = inner.shape == "scalar"
-        return {name: self.read(one, inner, path if simple else f"{path}.{name}") for name, one in value.items()}
+        return {
+            name: self.read(_nothing(inner) if one is None else one, inner, path if simple else f"{path}.{name}")
+            for name, one in value.items()
+        }
 
     def listing(self, value: Any, field: Field, path: str) -> Any:
         if not isinstance(value, list):
             raise self.mismatch(value, f"[]{_go_name(field)}", path)
         inner = field.items or field
-        return [self.read(one, inner, f"{path}[{place}]") for place, one in enumerate(value)]
+        return [self.read(_nothing(inner) if one is None else one, inner, f"{path}[{place}]") for place, one in enumerate(value)]
 
     def scalar(self, value: Any, field: Field, path: str) -> Any:
         check = _SCALARS[field.type]
@@ -215,6 +218,16 @@ class _Reader:
         if not fits:
             raise self.mismatch(value, GO_TYPES.get(field.type, "string"), path)
         return out
+
+
+_ZEROS: Json = {"string": "", "bytes": "", "boolean": False, "int32": 0, "int64": 0, "double": 0, "quantity": "0", "intstr": 0}
+
+
+def _nothing(field: Field) -> Any:
+    """What Go makes of a null in a list or a map: the type's zero value."""
+    if field.inline is not None:
+        return None
+    return {"object": {}, "map": {}, "list": []}.get(field.shape, _ZEROS.get(field.type))
 
 
 def _go_name(field: Field) -> str:

@@ -293,6 +293,9 @@ RULES: dict[str, Callable[[Json], None]] = {
 
 def fill(obj: Json, type_name: str) -> None:
     """Fill in, in place, what the server would for an object of a built-in type."""
+    spec = schema.fields(type_name).get("spec")
+    if spec is not None and spec.shape == "object" and obj.get("spec") is None:
+        obj["spec"] = {}  # in Go it is no pointer, so it is always there
     _fill(obj, schema.root(type_name))
 
 

@@ -33,6 +33,8 @@ def json_patch(document: Json, operations: Any) -> Json:
         raise PatchUnfit("The allowed maximum operations in a JSON patch is 10000, got " + str(len(operations)))
     result: Any = copy.deepcopy(document)
     for one in operations:
+        if not isinstance(one, dict) or not all(isinstance(one.get(name, ""), str) for name in ("op", "path", "from")):
+            raise bad_request("error decoding patch: json: cannot unmarshal value into Go value of type handlers.jsonPatchOp")
         result = _operate(result, one)
     if not isinstance(result, dict):
         raise PatchUnfit("the patched document is not an object")
