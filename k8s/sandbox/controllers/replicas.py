@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+
 from k8s.sandbox.controllers.loop import Loop, adopt, new_condition, owned, pod_from, pod_is_active, pod_is_ready
 from k8s.sandbox.objects import selectors
 from k8s.sandbox.objects.errors import ApiRefused, Json
 from k8s.sandbox.objects.registry import random_suffix
+
+RETRY = 5.0  # seconds after a refused pod
 
 
 def make(loop: Loop, owner: Json, pod: Json, component: str) -> bool:
@@ -89,6 +93,10 @@ def _keep_count(loop: Loop, owner: Json, component: str) -> str | None:
     """Create or delete pods to reach spec.replicas; the message of a refusal."""
     active = [pod for pod in owned(loop, owner, "pods") if pod_is_active(pod)]
     missing = owner["spec"]["replicas"] - len(active)
+    refusals: dict[str, tuple[float, str]] = loop.memory.setdefault("refusals", {})
+    until, before = refusals.get(owner["metadata"]["uid"], (0.0, ""))
+    if missing > 0 and time.monotonic() < until:
+        return before  # its own status has changed, not what stands in the way
     for _ in range(max(missing, 0)):
         pod = generated(pod_from(owner["spec"]["template"], owner), owner)
         try:
@@ -96,7 +104,8 @@ def _keep_count(loop: Loop, owner: Json, component: str) -> str | None:
         except ApiRefused as refused:
             loop.event(owner, "Warning", "FailedCreate", f"Error creating: {refused.message}", component)
             meta = owner["metadata"]
-            loop.later(5.0, "replicaset" if owner["kind"] == "ReplicaSet" else "controller", meta["namespace"], meta["name"])
+            refusals[meta["uid"]] = (time.monotonic() + RETRY - 0.1, refused.message)
+            loop.later(RETRY, "replicaset" if owner["kind"] == "ReplicaSet" else "controller", meta["namespace"], meta["name"])
             return refused.message
         loop.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {made['metadata']['name']}", component)
     for pod in sorted(active, key=_rank)[: max(-missing, 0)]:

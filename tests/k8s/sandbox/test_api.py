@@ -302,3 +302,12 @@ async def test_official_client_works(cluster: Sandbox) -> None:
         with pytest.raises(ApiException) as refused:
             await client.CoreV1Api(api).list_node_with_http_info(field_selector="nonsense=1")
         assert refused.value.status == 400
+
+
+async def test_refused_pods_are_not_tried_again_at_once(admin: Peer, cluster: Sandbox) -> None:
+    await ask(admin, "POST", DEPLOYMENTS, deployment("refused", replicas=2), namespace="staging")  # the quota wants requests
+    async with asyncio.timeout(10):
+        await cluster.settle()
+    before = cluster.store.version
+    await asyncio.sleep(0.3)
+    assert cluster.store.version == before
