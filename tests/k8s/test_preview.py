@@ -130,8 +130,6 @@ async def test_quota_is_felt_before_anybody_is_asked(cluster: LiveCluster) -> No
 
 
 async def test_warnings_of_the_server_are_shown_before_anybody_is_asked(cluster: LiveCluster) -> None:
-    if cluster.name == "practice":
-        pytest.skip("the practice cluster has no pod security admission")
     namespace = await cluster.namespace(objects=())
     await cluster.run("admin", f"label ns {namespace} pod-security.kubernetes.io/warn=restricted")
     manifest = json.dumps(SHOP[0])
