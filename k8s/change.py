@@ -17,7 +17,8 @@ class Change:
     """One request for one object. `before` is the object as seen, None where there is none; `done` is kubectl's message.
 
     A change with an empty `method` sends nothing: the object is as wished already, and `done` says so. `display` is
-    `deployment.apps/checkout`; `revision` the rollout revision before a `rollout undo`.
+    `deployment.apps/checkout`; `revision` the rollout revision before a `rollout undo`. `done_nothing` is the message where the
+    server finds nothing to change.
     """
 
     method: str
@@ -30,6 +31,7 @@ class Change:
     before: dict[str, Any] | None = field(default=None, repr=False)
     display: str = ""
     revision: int = 0
+    done_nothing: str = ""
 
 
 async def send(
@@ -62,7 +64,7 @@ def patch(
     """A PATCH of one object that fails if another object has taken the name; with `hold`, if anything about it has changed."""
     if isinstance(body, dict):
         precondition = {"uid": found.ref.uid} | ({"resourceVersion": found.value["metadata"]["resourceVersion"]} if hold else {})
-        body = {**body, "metadata": {**body.get("metadata", {}), **precondition}}
+        body = {**body, "metadata": {**precondition, **body.get("metadata", {})}}
     return Change(
         method="PATCH",
         path=found.path(subresource),
@@ -73,6 +75,15 @@ def patch(
         before=found.value,
         display=found.display,
     )
+
+
+def did_nothing(change: Change, answer: dict[str, Any]) -> bool:
+    """Whether the server's answer to a patch is the object as it was."""
+    if not change.done_nothing or change.before is None:
+        return False
+    if answer.get("kind") == "Scale":
+        return bool(dig(answer, "spec", "replicas", default=0) == dig(change.before, "spec", "replicas", default=0))
+    return answer == change.before
 
 
 def unchanged(found: Found, said: str) -> Change:

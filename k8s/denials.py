@@ -151,6 +151,8 @@ async def needed(client: ClusterClient, command: Command) -> list[Need]:
         return await special(client, command)
     verb, subresource = _VERBS.get(command.verb, (None, ""))
     needs = await _reads(client, command)
+    if command.verb == "patch":
+        subresource = command.flag("subresource") or ""
     if verb is not None:
         needs += [Need(verb, need.group, need.resource, subresource, need.namespace, need.name) for need in needs]
     if command.manifest is not None:
@@ -163,7 +165,8 @@ async def needed(client: ClusterClient, command: Command) -> list[Need]:
 _VERBS: dict[str, tuple[str, str]] = {
     "scale": ("patch", "scale"),
     "delete": ("delete", ""),
-    **dict.fromkeys(("label", "annotate", "set image", "cordon", "uncordon"), ("patch", "")),
+    **dict.fromkeys(("label", "annotate", "patch", "taint", "cordon", "uncordon"), ("patch", "")),
+    **dict.fromkeys(("set image", "set resources", "set serviceaccount", "set selector", "set subject"), ("patch", "")),
     **dict.fromkeys(("rollout restart", "rollout undo", "rollout pause", "rollout resume"), ("patch", "")),
 }
 """What a verb takes besides reading its objects: the API's verb and subresource."""
@@ -225,6 +228,18 @@ async def _history_needs(client: ClusterClient, command: Command) -> list[Need]:
     return [Need("list", "apps", kinds[word], "", namespace) for word in command.resources if word in kinds]
 
 
+async def _env_needs(client: ClusterClient, command: Command) -> list[Need]:
+    """What is read is listed or named; --from reads the keys of its source."""
+    needs = await _reads(client, command)
+    if not command.has("list"):
+        needs += [Need("patch", need.group, need.resource, "", need.namespace, need.name) for need in needs]
+    if source := command.flag("from"):
+        word, _, name = source.partition("/")
+        resource = await resolve(client, word)
+        needs.append(_need("get" if name else "list", resource, namespace_of(client, command), name or None))
+    return needs
+
+
 async def _log_needs(client: ClusterClient, command: Command) -> list[Need]:
     namespace = namespace_of(client, command)
     needs = await _reads(client, command)
@@ -260,6 +275,7 @@ async def _nothing(client: ClusterClient, command: Command) -> list[Need]:
 
 _SPECIAL: dict[str, Callable[[ClusterClient, Command], Awaitable[list[Need]]]] = {
     "logs": _log_needs,
+    "set env": _env_needs,
     "top pods": _top_pod_needs,
     "top nodes": _top_node_needs,
     "events": _event_needs,

@@ -211,6 +211,10 @@ def _invalid(error: ApiError) -> str:
     return f"The cluster finds it invalid: {_said(error)}; correct it and ask again."
 
 
+def _unsupported(error: ApiError) -> str:
+    return f"The cluster takes no patch of this type for this kind ({_said(error)}): add --type=merge."
+
+
 def _too_many(error: ApiError) -> str:
     if "disruption budget" in error.message:
         return f"{_said(error)}: wait until more of its pods are ready, or have the budget changed."
@@ -240,6 +244,7 @@ _STATUS_SENTENCES = {
     404: _not_found,
     409: _conflict,
     410: _gone,
+    415: _unsupported,
     422: _invalid,
     429: _too_many,
     500: _internal,

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from k8s.about import api_resources, api_versions, version
-from k8s.change import Change, send
+from k8s.change import Change, did_nothing, send
 from k8s.client import ClusterClient, Limits
 from k8s.describe import describe
 from k8s.discovery import forget
@@ -19,6 +19,7 @@ from k8s.plan import PLANNERS, plan_changes
 from k8s.redact import clean_line, safe_text
 from k8s.rights import can_i, whoami
 from k8s.rollout import history, status
+from k8s.setting import list_env
 from k8s.top import top_nodes, top_pods
 from k8s.types import Command, ExecutionResult, ObjectRef
 from k8s.undo import undo_of
@@ -57,7 +58,7 @@ async def execute(
     ClusterTimeout after `limits.seconds`; for a change its outcome is then unknown.
     """
     started = time.monotonic()
-    executor = READERS.get(command.verb) or (partial(_write, expected=expected) if command.verb in PLANNERS else None)
+    executor = _executor(command, expected)
     if executor is None:
         raise NotExecutable(f"KubeChat does not carry out `{command.verb}` yet: use kubectl for it.")
     try:
@@ -68,6 +69,12 @@ async def execute(
     except RecursionError as error:
         raise AnswerBroken(client.cluster, "it is nested too deeply") from error
     return replace(result, duration=time.monotonic() - started)
+
+
+def _executor(command: Command, expected: tuple[ObjectRef, ...] | None) -> Executor | None:
+    if command.verb == "set env" and command.has("list"):
+        return list_env
+    return READERS.get(command.verb) or (partial(_write, expected=expected) if command.verb in PLANNERS else None)
 
 
 _CHANGE_WHAT_IS_SERVED = frozenset({"customresourcedefinitions", "apiservices"})
@@ -90,18 +97,18 @@ async def _write(
 
 async def send_all(client: ClusterClient, changes: tuple[Change, ...], *, dry_run: bool = False) -> ExecutionResult:
     """Send changes one after the other. Raises PartlyDone, or the error itself when nothing was changed before it."""
-    done: list[Change] = []
+    done: list[tuple[str, Change]] = []
     warnings: list[str] = []
     for change in changes:
         try:
-            await send(client, change, dry_run=dry_run, warnings=warnings)
+            answer = await send(client, change, dry_run=dry_run, warnings=warnings)
         except ClusterError as error:
-            if not any(each.method for each in done):
+            if not any(each.method for _, each in done):
                 raise
-            raise PartlyDone(tuple(each.done for each in done), len(changes) - len(done), error) from error
-        done.append(change)
+            raise PartlyDone(tuple(said for said, _ in done), len(changes) - len(done), error) from error
+        done.append((change.done_nothing, replace(change, method="")) if did_nothing(change, answer) else (change.done, change))
     suffix = " (server dry run)" if dry_run else ""  # kubectl's words
-    text = "\n".join(f"{change.done}{suffix}" for change in changes)
-    changed = () if dry_run else tuple(change.target for change in changes if change.method)
+    text = "\n".join(f"{said}{suffix}" for said, _ in done)
+    changed = () if dry_run else tuple(change.target for _, change in done if change.method)
     notes = tuple(dict.fromkeys(safe_text(clean_line(warning)) for warning in warnings))
     return ExecutionResult(text=text, changed=changed, notes=notes)

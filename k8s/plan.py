@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from k8s.apply import documents, plan_apply, plan_create
-from k8s.change import Change, key_values, nested, patch, pod_spec_of, pod_spec_path, unchanged
+from k8s.change import Change, key_values, nested, patch, unchanged
 from k8s.client import JSON, ClusterClient
 from k8s.errors import CommandInvalid, NotExecutable
 from k8s.live import Found, chosen, dig, read_or_none
+from k8s.patching import given_patch, taint
 from k8s.redact import redact_object
 from k8s.rollout import target_revision, undo_patch
+from k8s.setting import plan_env, plan_subjects, set_image, set_resources, set_selector, set_service_account
 from k8s.types import Command
 
 
@@ -158,28 +160,7 @@ def _cordon(wished: bool) -> Callable[[Command, Found], Change]:
     return plan
 
 
-# --- pod templates --------------------------------------------------------------------------------------------------------
-
-
-def _set_image(command: Command, found: Found) -> Change:
-    spec = pod_spec_of(found.resource.word, found.value)
-    if not spec.get("containers"):
-        raise CommandInvalid(f"{found.display} runs no pods of its own.")
-    wished, _ = key_values(command)
-    groups = ("initContainers", "containers")
-    present = {container["name"] for group in groups for container in spec.get(group) or ()}
-    if missing := sorted(wished.keys() - present - {"*"}):
-        have = ", ".join(sorted(present))
-        raise CommandInvalid(f"{found.display} has no container {missing[0]!r}: it has {have}.")
-    new: dict[str, list[dict[str, str]]] = {}
-    for group in groups:
-        for container in spec.get(group) or ():
-            image = wished.get(container["name"], wished.get("*"))
-            if image is not None and image != container.get("image"):
-                new.setdefault(group, []).append({"name": container["name"], "image": image})
-    if not new:
-        return unchanged(found, "image unchanged")
-    return patch(found, nested(pod_spec_path(found.resource.word), new), "image updated", kind="strategic")
+# --- rollouts -------------------------------------------------------------------------------------------------------------
 
 
 def _now() -> str:
@@ -238,7 +219,14 @@ PLANNERS: dict[str, Planner] = {
     "annotate": each(_keyed("annotations", "annotated", "annotated")),
     "cordon": each(_cordon(True)),
     "uncordon": each(_cordon(False)),
-    "set image": each(_set_image),
+    "patch": each(given_patch),
+    "taint": each(taint),
+    "set image": each(set_image),
+    "set env": plan_env,
+    "set resources": each(set_resources),
+    "set serviceaccount": each(set_service_account),
+    "set selector": each(set_selector),
+    "set subject": plan_subjects,
     "rollout restart": each(_restart),
     "rollout undo": _undo,
     "rollout pause": each(_pause(True)),

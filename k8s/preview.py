@@ -95,7 +95,6 @@ def _does_anything(
 
 _IGNORED = frozenset(
     {
-        ("status",),
         ("metadata", "managedFields"),
         ("metadata", "resourceVersion"),
         ("metadata", "generation"),
@@ -112,8 +111,11 @@ def _fields(change: Change, after: dict[str, Any] | None) -> tuple[FieldChange, 
         return ()
     if after.get("kind") == "Scale":
         after = {**change.before, "spec": {**change.before["spec"], "replicas": dig(after, "spec", "replicas", default=0)}}
-    shown_before, shown_after = (redact_object(value, managed_fields=True) for value in (change.before, after))
-    return tuple(_difference((), change.before, after, shown_before, shown_after))
+    before = change.before
+    if not change.path.endswith("/status"):
+        before, after = ({key: item for key, item in value.items() if key != "status"} for value in (before, after))
+    shown_before, shown_after = (redact_object(value, managed_fields=True) for value in (before, after))
+    return tuple(_difference((), before, after, shown_before, shown_after))
 
 
 def _difference(path: tuple[str, ...], before: Any, after: Any, seen: Any, told: Any) -> Iterator[FieldChange]:
@@ -240,7 +242,7 @@ _HAVE_PODS = frozenset({"deployments", "statefulsets", "daemonsets", "replicaset
 async def _pods_of(client: ClusterClient, command: Command, change: Change) -> Sequence[str] | None:
     """Names of the pods that the change may end; None when the person may not list them."""
     touches_pods = (
-        change.method == "DELETE" or command.verb in {"scale", "set image", "apply"} or command.verb.startswith("rollout")
+        change.method == "DELETE" or command.verb in {"scale", "apply", "patch"} or command.verb.startswith(("rollout", "set "))
     )
     if change.before is None or not change.method or not touches_pods:
         return ()

@@ -1,14 +1,19 @@
 """What takes a change back: computed from the objects as they were before, and offered only where it really does so."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from k8s.change import Change, key_values, pod_spec_of
+from k8s.change import Change, key_values, pod_spec_of, pod_spec_path
+from k8s.client import type_of_patch
 from k8s.grammar import CommandRefused, parse
+from k8s.inverse import NoInverse, inverse
 from k8s.live import dig
+from k8s.patching import same_taint, taint_word
 from k8s.redact import LAST_APPLIED, redact_object
 from k8s.render import to_yaml
+from k8s.setting import GROUPS
 from k8s.types import Command, Target
 
 
@@ -97,6 +102,70 @@ def _rollout_undo(command: Command, changes: Sequence[Change]) -> Undo:
     return _again(changes, "rollout undo", flags=(("to-revision", str(numbers.pop())),)) if len(numbers) == 1 else _DIFFERENT
 
 
+# --- fields set -----------------------------------------------------------------------------------------------------------
+
+
+def _set_env(command: Command, changes: Sequence[Change]) -> Undo:
+    """The values before, and the names that were not there; one command only where every container was alike."""
+    states = set()
+    for change in changes:
+        path = pod_spec_path(change.target.resource)
+        new, old = (dig(value, *path, default={}) for value in (change.body, change.before))
+        for group in GROUPS:
+            containers = {container["name"]: container for container in old.get(group) or ()}
+            for touched in new.get(group) or ():
+                present = {entry["name"]: entry for entry in containers[touched["name"]].get("env") or ()}
+                states.add(tuple((entry["name"], _as_json(present.get(entry["name"]))) for entry in touched["env"]))
+    if len(states) != 1:
+        return _DIFFERENT
+    before = [(name, json.loads(was)) for name, was in states.pop()]
+    entries = [entry for _, entry in before if entry is not None]
+    if redact_object({"env": entries})["env"] != entries:
+        return _HIDDEN
+    if any("valueFrom" in entry for entry in entries):
+        return Undo(why_not="A reference was there before, which no `set env` puts back.")
+    args = tuple(f"{name}-" if entry is None else f"{name}={entry.get('value', '')}" for name, entry in before)
+    only = command.flag("containers")
+    return _again(changes, "set env", args=args, flags=(("containers", only),) if only else ())
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _patched(command: Command, changes: Sequence[Change]) -> Undo:
+    """A patch that gives the touched fields back what they held."""
+    undos = set()
+    for change in changes:
+        kind = next(name for name, content_type in type_of_patch.items() if content_type == change.content_type)
+        try:
+            back, kind = inverse(change.before or {}, change.body, kind)
+        except NoInverse:
+            return Undo(why_not="A patch with directives, or of the whole object, cannot be taken back by a command.")
+        shown = {**back, "kind": dig(change.before, "kind", default="")}
+        if redact_object(shown) != shown:
+            return _HIDDEN
+        undos.add((kind, json.dumps(back, separators=(",", ":"), ensure_ascii=False)))
+    if len(undos) != 1:
+        return _DIFFERENT
+    kind, text = undos.pop()
+    subresource = command.flag("subresource")
+    flags = (("type", kind), ("patch", text), *((("subresource", subresource),) if subresource else ()))
+    return _again(changes, "patch", flags=flags)
+
+
+def _taint(command: Command, changes: Sequence[Change]) -> Undo:
+    states = {_as_json(dig(change.before, "spec", "taints", default=[])) for change in changes}
+    if len(states) != 1:
+        return _DIFFERENT
+    before = json.loads(states.pop())
+    after = changes[0].body[-1]["value"]
+    gone = [taint for taint in after if not any(same_taint(taint, old) for old in before)]
+    back = [taint for taint in before if taint not in after]
+    args = (*(taint_word(taint) for taint in back), *(f"{taint['key']}:{taint['effect']}-" for taint in gone))
+    return _again(changes, "taint", args=args, flags=(("overwrite", "true"),))
+
+
 # --- objects made, replaced, deleted --------------------------------------------------------------------------------------
 
 _KEEPS_THINGS = frozenset({"namespaces", "persistentvolumes", "persistentvolumeclaims", "customresourcedefinitions"})
@@ -181,6 +250,9 @@ _RULES: dict[str, Callable[[Command, Sequence[Change]], Undo]] = {
     "rollout resume": _opposite("rollout pause"),
     "rollout undo": _rollout_undo,
     "set image": _set_image,
+    "set env": _set_env,
+    "taint": _taint,
+    **dict.fromkeys(("patch", "set resources", "set serviceaccount", "set selector", "set subject"), _patched),
     "apply": _apply,
     "create": _apply,
     "delete": _delete,

@@ -32,6 +32,23 @@ WRITES: list[tuple[str, str, tuple[str | int, ...], Any]] = [
      "shop/checkout:2.0"),
     ("set image deploy/checkout *=shop/all:1", "deployment.apps/checkout image updated", (*IMAGES, 1, "image"), "shop/all:1"),
     ("rollout pause deploy/checkout", "deployment.apps/checkout paused", ("spec", "paused"), True),
+    ("patch deploy checkout -p '{\"spec\":{\"replicas\":4}}'", "deployment.apps/checkout patched", ("spec", "replicas"), 4),
+    ("patch deploy checkout -p '{\"spec\":{\"replicas\":3}}'", "deployment.apps/checkout patched (no change)", ("spec", "replicas"), 3),
+    ("patch deploy checkout --type=merge -p 'metadata: {labels: {tier: null}}'", "deployment.apps/checkout patched",
+     ("metadata", "labels", "tier"), None),
+    ("patch deploy checkout --type=json -p '[{\"op\":\"replace\",\"path\":\"/spec/replicas\",\"value\":2}]'",
+     "deployment.apps/checkout patched", ("spec", "replicas"), 2),
+    ("patch deploy checkout --subresource=scale --type=merge -p 'spec: {replicas: 1}'", "scale.autoscaling/checkout patched",
+     ("spec", "replicas"), 1),
+    ("set env deploy/checkout -c sidecar LEVEL=debug", "deployment.apps/checkout env updated", (*IMAGES, 1, "env"),
+     [{"name": "LEVEL", "value": "debug"}]),
+    ("set env deploy/checkout DB_PASSWORD-", "deployment.apps/checkout env updated", (*IMAGES, 0, "env"), None),
+    ("set env deploy/checkout -c sidecar --from=secret/db", "deployment.apps/checkout env updated", (*IMAGES, 1, "env", 0, "valueFrom"),
+     {"secretKeyRef": {"name": "db", "key": "password"}}),
+    ("set resources deploy/checkout --limits=cpu=200m", "deployment.apps/checkout resource requirements updated",
+     (*IMAGES, 1, "resources", "limits"), {"cpu": "200m"}),
+    ("set serviceaccount deploy/checkout robot", "deployment.apps/checkout serviceaccount updated",
+     ("spec", "template", "spec", "serviceAccountName"), "robot"),
     ("scale deploy checkout --replicas=5 --dry-run=server", "deployment.apps/checkout scaled (server dry run)",
      ("spec", "replicas"), 3),
 ]  # fmt: skip
@@ -46,7 +63,7 @@ async def test_write_leaves_what_was_asked(
     assert result.text == said
     live = await cluster.get(deployment(namespace))
     assert dig(live, *path) == value
-    changes_something = not said.endswith(("not labeled", "(server dry run)"))
+    changes_something = not said.endswith(("not labeled", "(no change)", "(server dry run)"))
     assert [str(ref) for ref in result.changed] == (["deployments/checkout"] if changes_something else [])
 
 
@@ -57,6 +74,13 @@ UNDOABLE = [
     "annotate deploy checkout note=hello",
     "set image deploy/checkout web=shop/checkout:9 sidecar=shop/proxy:9",
     "rollout pause deploy/checkout",
+    'patch deploy checkout -p \'{"spec":{"replicas":1,"minReadySeconds":5},"metadata":{"labels":{"tier":"db"}}}\'',
+    "patch deploy checkout --type=merge -p 'metadata: {labels: {tier: null, new: label}}'",
+    'patch deploy checkout --type=json -p \'[{"op":"remove","path":"/metadata/labels/tier"}]\'',
+    "patch deploy checkout --subresource=scale --type=merge -p 'spec: {replicas: 1}'",
+    "patch deploy checkout -p 'spec: {template: {spec: {containers: [{name: sidecar, image: x:9}]}}}'",
+    "set env deploy/checkout LEVEL=debug",
+    "set resources deploy/checkout --limits=cpu=200m,memory=1Gi --requests=cpu=100m",
 ]
 
 
@@ -122,6 +146,95 @@ async def test_nodes_are_cordoned_and_uncordoned(cluster: LiveCluster) -> None:
     assert done.undo == f"kubectl cordon {name}"
     assert not (await cluster.get(f"/api/v1/nodes/{name}"))["spec"].get("unschedulable")
 
+
+async def test_taints_of_a_node_come_and_go(cluster: LiveCluster) -> None:
+    admin = await cluster.client("admin")
+    name = (await admin.items("/api/v1/nodes"))[0]["metadata"]["name"]
+
+    async def taints() -> set[str]:
+        found = dig(await cluster.get(f"/api/v1/nodes/{name}"), "spec", "taints", default=[])
+        return {f"{each['key']}={each.get('value', '')}:{each['effect']}" for each in found if each["key"].startswith("test")}
+
+    done = await cluster.run("admin", f"taint node {name} test=a:PreferNoSchedule")
+    assert (done.text, await taints()) == (f"node/{name} tainted", {"test=a:PreferNoSchedule"})
+    with pytest.raises(CommandInvalid, match="add --overwrite"):
+        await cluster.run("admin", f"taint node {name} test=b:PreferNoSchedule")
+    over = await cluster.run("admin", f"taint node {name} test=b:PreferNoSchedule test-2:PreferNoSchedule --overwrite")
+    assert await taints() == {"test=b:PreferNoSchedule", "test-2=:PreferNoSchedule"}
+    await cluster.run("admin", over.undo or "")
+    assert await taints() == {"test=a:PreferNoSchedule"}
+    assert done.undo == f"kubectl taint node {name} test:PreferNoSchedule- --overwrite"
+    gone = await cluster.run("admin", f"taint node {name} test-")
+    assert (gone.text, await taints()) == (f"node/{name} untainted", set())
+
+
+SUBJECTS = "set subject rolebinding alice-edit --user=bob --serviceaccount=elsewhere:robot"
+
+
+async def test_selector_and_subjects_are_set_and_taken_back(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace()
+    service, binding = (
+        f"/api/v1/namespaces/{namespace}/services/checkout",
+        f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings/alice-edit",
+    )
+    done = await cluster.run("alice", f"set selector svc/checkout app=other,tier=web -n {namespace}")
+    assert done.text == "service/checkout selector updated"
+    assert (await cluster.get(service))["spec"]["selector"] == {"app": "other", "tier": "web"}
+    await cluster.run("alice", done.undo or "")
+    assert (await cluster.get(service))["spec"]["selector"] == {"app": "checkout"}
+    done = await cluster.run("admin", f"{SUBJECTS} -n {namespace}")
+    assert done.text == "rolebinding.rbac.authorization.k8s.io/alice-edit subjects updated"
+    assert [each["name"] for each in (await cluster.get(binding))["subjects"]] == ["alice", "bob", "robot"]
+    await cluster.run("admin", done.undo or "")
+    assert [each["name"] for each in (await cluster.get(binding))["subjects"]] == ["alice"]
+
+
+async def test_variables_are_listed_without_what_is_secret(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace()
+    listed = await cluster.run("alice", f"set env deploy/checkout --list -n {namespace}")
+    assert listed.text.splitlines()[::2] == ["# Deployment checkout, container web", "# Deployment checkout, container sidecar"]
+    assert SECRET_VALUE not in listed.text
+    assert "DB_PASSWORD=" in listed.text
+
+
+async def test_strategic_patch_of_a_kind_without_one_names_the_way(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace(objects=())
+    crd = "customresourcedefinitions"
+    manifest = json.dumps(WIDGETS)
+    await cluster.run("admin", "apply -f -", manifest=manifest)
+    await until(lambda: exists_kind(cluster))
+    await cluster.run("admin", f"apply -f - -n {namespace}", manifest=json.dumps(WIDGET))
+    with pytest.raises(ApiError) as caught:
+        await cluster.run("admin", f"patch widgets.patch.example.com one -p 'spec: {{size: 2}}' -n {namespace}")
+    assert "--type=merge" in explain(caught.value)
+    done = await cluster.run("admin", f"patch widgets.patch.example.com one --type=merge -p 'spec: {{size: 2}}' -n {namespace}")
+    assert done.text == "widget.patch.example.com/one patched"
+    await cluster.run("admin", f"delete {crd} widgets.patch.example.com")
+
+
+async def exists_kind(cluster: LiveCluster) -> bool:
+    return await exists(await cluster.client("admin"), "/apis/patch.example.com/v1/widgets")
+
+
+WIDGETS = {
+    "apiVersion": "apiextensions.k8s.io/v1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": "widgets.patch.example.com"},
+    "spec": {
+        "group": "patch.example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "widgets", "singular": "widget", "kind": "Widget"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+            }
+        ],
+    },
+}
+WIDGET = {"apiVersion": "patch.example.com/v1", "kind": "Widget", "metadata": {"name": "one"}, "spec": {"size": 1}}
 
 NOT_UNDOABLE = [
     ("note=one\ntwo", "cannot be written in one command line"),
@@ -212,6 +325,10 @@ DRY = [
     "label deploy checkout a=b",
     "annotate deploy checkout a=b",
     "set image deploy/checkout *=x:1",
+    "patch deploy checkout -p 'spec: {replicas: 9}'",
+    "set env deploy/checkout A=1",
+    "set resources deploy/checkout --limits=cpu=1",
+    "set serviceaccount deploy/checkout robot",
     "apply -f -",
     "create -f -",
     "delete -f -",
