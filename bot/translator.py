@@ -12,8 +12,21 @@ from typing import Any
 from rapidfuzz import fuzz, process
 
 from bot.drafts import Draft, Plan, Question
+from bot.vocabulary import (
+    ACTIONS,
+    CLUSTER_KINDS,
+    FILLER,
+    FILLER_OF_QUESTIONS,
+    GET,
+    KIND_WORDS,
+    KINDS_PATTERN,
+    NUMBERS,
+    UNITS,
+    WORKLOADS,
+    Action,
+)
 from k8s.grammar import CommandRefused, parse
-from k8s.kinds import KINDS
+from k8s.kinds import find_kind
 from k8s.names import ObjectName
 
 Lookup = Callable[[str], Awaitable[Sequence[ObjectName]]]
@@ -21,149 +34,12 @@ Lookup = Callable[[str], Awaitable[Sequence[ObjectName]]]
 
 NAME = "built-in"
 
-WORKLOADS = ("deployments", "statefulsets", "daemonsets")
-SCALABLE = ("deployments", "statefulsets", "replicasets")
-ANYTHING = ("pods", *WORKLOADS, "services", "jobs", "cronjobs", "configmaps", "ingresses", "nodes", "persistentvolumeclaims")
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One thing that people ask for: the words for it, the verb, and which kinds it speaks of when none is said."""
-
-    verb: str
-    words: str
-    kinds: tuple[str, ...]
-    changes: bool = True
-
-
-ACTIONS = (
-    Action("rollout undo", r"roll(?:ing)? ?back|rollback|undo the (?:last )?(?:rollout|deploy(?:ment)?) of|revert", WORKLOADS),
-    Action("rollout restart", r"restart|bounce|recycle|reboot|kick|rolling restart(?: of)?", WORKLOADS),
-    Action("rollout pause", r"pause", ("deployments",)),
-    Action("rollout resume", r"resume|unpause", ("deployments",)),
-    Action("rollout history", r"(?:rollout |revision )?history(?: of| for)?|revisions(?: of| for)?", WORKLOADS, changes=False),
-    Action("rollout status", r"rollout status(?: of| for)?|how is the rollout(?: of)?", WORKLOADS, changes=False),
-    Action("scale", r"scale|resize|set(?= .*\breplicas?\b)", SCALABLE),
-    Action("delete", r"delete|remove|kill|destroy|get rid of", ()),
-    Action("uncordon", r"uncordon|make .*schedulable", ("nodes",)),
-    Action("cordon", r"cordon", ("nodes",)),
-    Action("logs", r"(?:logs?|log lines|log output|output)(?: of| for| from)?", ("pods", *WORKLOADS, "jobs"), changes=False),
-    Action(
-        "top",
-        r"(?:resource |cpu |memory )(?:and (?:cpu|memory) )?(?:usage|use|consumption)|top",
-        ("pods", "nodes"),
-        changes=False,
-    ),
-    Action("events", r"events?(?: of| for| from)?|what happened(?: to| in)?", ANYTHING, changes=False),
-    Action("describe", r"describe|inspect|details?(?: of| on| about| for)?|tell me about|look at", ANYTHING, changes=False),
-    Action("get", r"list|show|get|display|give|find|see|which|what|how many|count|are there|is there", ANYTHING, changes=False),
-)
-
-_KIND_PHRASES = {
-    "config maps": "configmaps", "config map": "configmaps", "stateful sets": "statefulsets", "stateful set": "statefulsets",
-    "daemon sets": "daemonsets", "daemon set": "daemonsets", "replica sets": "replicasets", "replica set": "replicasets",
-    "cron jobs": "cronjobs", "cron job": "cronjobs", "persistent volume claims": "persistentvolumeclaims", "volumes claims":
-    "persistentvolumeclaims", "service accounts": "serviceaccounts", "service account": "serviceaccounts", "network policies":
-    "networkpolicies", "role bindings": "rolebindings", "machines": "nodes", "apps": "deployments", "containers": "pods",
-    "instances": "pods", "pdbs": "poddisruptionbudgets", "pvcs": "persistentvolumeclaims", "pvs": "persistentvolumes",
-    "hpas": "horizontalpodautoscalers", "crds": "customresourcedefinitions", "svcs": "services",
-}  # fmt: skip
-_AMBIGUOUS_KIND_WORDS = frozenset({"no", "all", "limits", "quota", "events", "event", "bindings", "binding"})
-_KIND_WORDS: dict[str, str] = {
-    **{word: kind.plural for kind in KINDS for word in (kind.plural, kind.singular, *kind.short_names)},
-    **_KIND_PHRASES,
-}
-_KINDS_PATTERN = "|".join(
-    sorted((re.escape(word) for word in _KIND_WORDS if word not in _AMBIGUOUS_KIND_WORDS), key=len, reverse=True)
-)
-
-_FILLER = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "please",
-        "can",
-        "could",
-        "you",
-        "would",
-        "i",
-        "we",
-        "want",
-        "need",
-        "to",
-        "me",
-        "my",
-        "our",
-        "us",
-        "of",
-        "for",
-        "in",
-        "on",
-        "from",
-        "with",
-        "at",
-        "by",
-        "and",
-        "now",
-        "just",
-        "all",
-        "any",
-        "every",
-        "is",
-        "are",
-        "there",
-        "be",
-        "being",
-        "do",
-        "does",
-        "running",
-        "have",
-        "has",
-        "it's",
-        "its",
-        "what's",
-        "whats",
-        "show",
-        "me",
-        "latest",
-        "current",
-        "currently",
-        "right",
-        "hey",
-        "hi",
-        "kubechat",
-        "thanks",
-        "deployment's",
-        "cluster",
-        "kubernetes",
-        "k8s",
-        "some",
-        "status",
-        "state",
-        "replicas",
-        "replica",
-        "pods'",
-        "up",
-        "down",
-        "list",
-        "get",
-        "back",
-        "again",
-    ]
-)
-
-_NUMBERS = {
-    word: str(number)
-    for number, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
-    )
-}
-_UNITS = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "hr": "h", "day": "d"}
-
-
 _COPIES = r"(?:replicas?|pods?|instances?)"
-_REPLICAS = rf"(?:up |down |out |in )?(?:to|=|at) ?(?P<n>\d+)(?: {_COPIES})?|(?P<m>\d+) {_COPIES}"
+_REPLICAS = rf"(?:from (?P<was>\d+) )?(?:up |down |out |in )?(?:to|=|at) ?(?P<n>\d+)(?: {_COPIES})?|(?P<m>\d+) {_COPIES}"
+_NAME = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_WHOLE_NAMESPACE = rf"(?:the )?(?:(?:namespace|ns) (?P<a>{_NAME})|(?P<b>{_NAME}) (?:namespace|ns))"
+_SEVERAL_SENTENCES = re.compile(r"[.!?]\s+\S")
+_ABOUT_RIGHTS = re.compile(r"\W*(?:can|may|could|am|are|do) (?:i|we)\b", re.IGNORECASE)
 
 
 @dataclass
@@ -181,10 +57,10 @@ class Sentence:
             self.rest = f"{self.rest[: match.start()]} · {self.rest[match.end() :]}"
         return match
 
-    def words(self) -> list[str]:
+    def words(self, filler: frozenset[str]) -> list[str]:
         """The words still there that are not mere filler."""
         found = [word.strip(".,!?\"'`") for word in self.rest.split()]
-        return [word for word in found if word and word != "·" and word.lower() not in _FILLER]
+        return [word for word in found if word and word != "·" and word.lower() not in filler]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +73,8 @@ class Frame:
     everywhere: bool
     flags: tuple[str, ...]
     words: tuple[str, ...]
-    pronoun: bool
+    pronoun: str
+    rest: str
 
 
 async def translate(text: str, *, memory: Mapping[str, Any], namespace: str, lookup: Lookup) -> Plan | None:
@@ -207,10 +84,10 @@ async def translate(text: str, *, memory: Mapping[str, Any], namespace: str, loo
     """
     sentence = Sentence(_normalise(text))
     frame = await _frame(sentence, lookup)
-    if frame is None:
+    if frame is None or (frame.action.changes and (_SEVERAL_SENTENCES.search(text.strip()) or _ABOUT_RIGHTS.match(text))):
         return None
     if frame.pronoun and not frame.words and memory.get("targets"):
-        return _draft(frame, [ObjectName(*target) for target in memory["targets"]], text)
+        return _remembered(frame, [ObjectName(*target) for target in memory["targets"]], text)
     spoken = frame.namespace or memory.get("namespace")
     if not frame.words:
         return _without_names(frame, spoken or namespace, text)
@@ -218,30 +95,59 @@ async def translate(text: str, *, memory: Mapping[str, Any], namespace: str, loo
 
 
 def _normalise(text: str) -> str:
-    text = re.sub(r"<@[^>]*>|@kubechat\b", " ", text, flags=re.IGNORECASE)
-    text = re.sub(r"[`“”\"]", " ", text)
-    return re.sub(r"\b(" + "|".join(_NUMBERS) + r")\b", lambda match: _NUMBERS[match[0].lower()], text, flags=re.IGNORECASE)
+    text = re.sub(r"<@[^<>]{0,100}>|@kubechat\b", " ", " ".join(text.split()), flags=re.IGNORECASE)
+    text = re.sub(r"[`“”\"]", " ", text.replace("’", "'"))
+    text = re.sub(r"[.,!?]+(?=\s|$)", " ,", text).removesuffix(" ,")
+    text = re.sub(r"^\s*let's\b", " ", re.sub(r"\b(what|how)'s\b", r"\1 is", text, flags=re.IGNORECASE), flags=re.IGNORECASE)
+    return re.sub(r"\b(" + "|".join(NUMBERS) + r")\b", lambda match: NUMBERS[match[0].lower()], text, flags=re.IGNORECASE)
 
 
 async def _frame(sentence: Sentence, lookup: Lookup) -> Frame | None:
     everywhere = bool(sentence.take(r"(?:in |across |from )?(?:all|every|any) namespaces?|everywhere|cluster-wide"))
+    if whole := await _whole_namespace(sentence):
+        return whole
     namespace = await _namespace(sentence, lookup)
     flags = _amounts(sentence)
     action = next((action for action in ACTIONS if sentence.take(action.words)), None)
     if action is None:
+        bare = Sentence(sentence.rest)
+        action = GET if bare.take(KINDS_PATTERN) and not bare.words(FILLER) else None
+    if action is None:
         return None
     if action.changes is False and action.verb != "get":
         sentence.take(r"show|get|give|list|see|display|what are|tell")
-    kind_match = sentence.take(_KINDS_PATTERN)
-    kind = _KIND_WORDS[kind_match[0].lower()] if kind_match else None
+    kind = _kind(action, sentence)
     flags += _action_flags(action, sentence)
-    pronoun = bool(sentence.take(r"it|its|that|this|them|those|that one|the same"))
-    return Frame(action, kind, namespace, everywhere, tuple(flags), tuple(sentence.words()), pronoun)
+    pronoun = sentence.take(r"it|its|that one|that|this|them|those|the same")
+    words = tuple(sentence.words(FILLER if action.changes else FILLER_OF_QUESTIONS))
+    return Frame(action, kind, namespace, everywhere, tuple(flags), words, pronoun[0].lower() if pronoun else "", sentence.rest)
+
+
+async def _whole_namespace(sentence: Sentence) -> Frame | None:
+    """`delete namespace shop` speaks of the namespace itself, not of something in it."""
+    for action in ACTIONS:
+        if action.verb in {"delete", "describe", "get"} and (
+            match := re.fullmatch(rf"\W*(?:please )?(?:{action.words}) {_WHOLE_NAMESPACE}\W*", sentence.rest, re.IGNORECASE)
+        ):
+            return Frame(action, "namespaces", None, False, (), ((match["a"] or match["b"]).lower(),), "", sentence.rest)
+    return None
+
+
+def _kind(action: Action, sentence: Sentence) -> str | None:
+    """The kind that is said; for a listing also several (`pods,services`). “What is running” asks for pods."""
+    kinds: list[str] = []
+    while (match := sentence.take(KINDS_PATTERN)) and KIND_WORDS[match[0].lower()] not in kinds:
+        kinds.append(KIND_WORDS[match[0].lower()])
+        if action is not GET:
+            break
+    if not kinds and action is GET and re.match(r"(?:what|which)\b", sentence.taken[-1]) and sentence.take("(?:is )?running"):
+        return "pods"
+    return ",".join(kinds) or None
 
 
 async def _namespace(sentence: Sentence, lookup: Lookup) -> str | None:
     """`in shop`, `in the shop namespace`, `-n shop`. A bare `in WORD` counts only when WORD is a namespace, or nothing else."""
-    pattern = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+    pattern = _NAME
     for form in (
         rf"(?:in|from|of|within|inside|for|on)?\s*(?:the )?(?:namespace|ns) (?P<ns>{pattern})",
         rf"(?:in|from|of|within|inside|for) (?:the )?(?P<ns>{pattern}) (?:namespace|ns)",
@@ -254,7 +160,7 @@ async def _namespace(sentence: Sentence, lookup: Lookup) -> str | None:
         list(re.finditer(rf"\b(?:in|from|within|inside) (?:the )?(?P<ns>{pattern})(?![\w./-])", sentence.rest, re.IGNORECASE))
     ):
         word = match["ns"].lower()
-        if word in known or (not known and word not in _KIND_WORDS and word not in _FILLER):
+        if word in known or (not known and word not in KIND_WORDS and word not in FILLER):
             sentence.take(re.escape(match[0]))
             return word
     return None
@@ -265,7 +171,7 @@ def _amounts(sentence: Sentence) -> list[str]:
     if match := sentence.take(
         r"(?:since|in|for|from|over)? ?(?:the )?(?:last|past) (?P<n>\d+)? ?(?P<u>second|sec|minute|min|hour|hr|day)s?"
     ):
-        count, unit = int(match["n"] or 1), _UNITS[match["u"].lower()]
+        count, unit = int(match["n"] or 1), UNITS[match["u"].lower()]
         flags.append(f"--since={count * 24}h" if unit == "d" else f"--since={count}{unit}")
     if match := sentence.take(r"(?:the )?(?:last|latest|tail) (?P<n>\d+) ?(?:lines?|log lines?|entries)?(?: of| from)?"):
         flags.append(f"--tail={match['n']}")
@@ -276,6 +182,7 @@ def _action_flags(action: Action, sentence: Sentence) -> list[str]:
     flags = []
     if action.verb == "scale" and (match := sentence.take(_REPLICAS)):
         flags.append(f"--replicas={match['n'] or match['m']}")
+        flags += [f"--current-replicas={match['was']}"] if match["was"] else []
     if action.verb == "logs":
         if sentence.take(r"previous|before (?:the|it) (?:crash(?:ed)?|restart(?:ed)?)|crashed"):
             flags.append("--previous")
@@ -305,7 +212,7 @@ def _without_names(frame: Frame, namespace: str, text: str) -> Plan | None:
         or (action.changes and action.verb != "rollout restart")
         or (action.changes and not frame.kind)
     ):
-        thing = (frame.kind or "object").removesuffix("s")
+        thing = _singular(frame.kind)
         return Question(
             f"Which {thing} should I {_plain(action.verb)}? Say its name, and its namespace unless it is {namespace}."
         )
@@ -317,16 +224,28 @@ def _without_names(frame: Frame, namespace: str, text: str) -> Plan | None:
         return Question(f"Of what? Say the name of a {'pod or workload' if action.verb == 'logs' else 'deployment'}.")
     if frame.kind is None:
         return None
-    scope = "" if frame.kind in _CLUSTER_KINDS else f" {where}"
+    scope = "" if set(frame.kind.split(",")) <= CLUSTER_KINDS else f" {where}"
     return _plan(f"{action.verb} {frame.kind}{scope} {' '.join(frame.flags)}", text)
 
 
-_CLUSTER_KINDS = frozenset(kind.plural for kind in KINDS if not kind.namespaced)
+def _remembered(frame: Frame, targets: Sequence[ObjectName], text: str) -> Plan | None:
+    """“It” is what the thread spoke of last, and only that: not its pods, not its namesake elsewhere, not one of several."""
+    strangers = [target for target in targets if frame.kind and target.resource != frame.kind]
+    elsewhere = [target for target in targets if frame.namespace and target.namespace not in (frame.namespace, None)]
+    many = len(targets) > 1 and frame.pronoun not in {"them", "those", "the same"}
+    if strangers or elsewhere or frame.everywhere or (many and frame.action.changes):
+        said = ", ".join(_label(target) for target in targets)
+        return Question(f"This thread spoke of {said}. Say the name of what you mean, and its namespace.")
+    return _draft(frame, targets, text)
 
 
 async def _linked(frame: Frame, spoken: str | None, default: str, lookup: Lookup, text: str) -> Plan | None:
     kinds = (frame.kind,) if frame.kind else frame.action.kinds or ("pods", *WORKLOADS, "services", "jobs", "configmaps")
     known = [name for kind in kinds for name in await lookup(kind)]
+    if missing := await _missing_namespace(frame, known, lookup):
+        return missing
+    if frame.everywhere:
+        return _in_several(frame, known, text)
     chosen: list[ObjectName] = []
     for word in frame.words:
         found = _match(word, known, spoken, default)
@@ -336,7 +255,39 @@ async def _linked(frame: Frame, spoken: str | None, default: str, lookup: Lookup
             return None
         else:
             return _ask(frame, word, found or [], known, spoken or default)
+    if frame.action.changes and not _one_list(frame):
+        return None
     return _draft(frame, chosen, text)
+
+
+async def _missing_namespace(frame: Frame, known: Sequence[ObjectName], lookup: Lookup) -> Question | None:
+    """`in WORD` where WORD is no namespace and nothing else: never answered from another namespace."""
+    for word in frame.words:
+        if any(name.name == word.lower() for name in known):
+            continue
+        if re.search(
+            rf"\b(?:in|within|inside) (?:the )?{re.escape(word)}(?![\w./-])", frame.rest, re.IGNORECASE
+        ) and word.lower() not in {name.name for name in await lookup("namespaces")}:
+            return Question(f"There is no namespace called {word} that you can see. `list namespaces` shows those there are.")
+    return None
+
+
+def _in_several(frame: Frame, known: Sequence[ObjectName], text: str) -> Plan | None:
+    """A name “in all namespaces”: the one object that bears it, or a question which of them."""
+    if len(frame.words) > 1:
+        return None
+    found = [name for name in known if name.name == frame.words[0].lower()]
+    if len(found) == 1:
+        return _draft(frame, found, text)
+    if not found:
+        return Question(f"There is no {_singular(frame.kind)} called {frame.words[0]} in any namespace that you can see.")
+    return Question(f"{frame.words[0]} is in several places. One at a time, please: which?", _choices(frame, found))
+
+
+def _one_list(frame: Frame) -> bool:
+    """Whether the names stand together as a list. Words between them (“cart for checkout”) may mean that one is not meant."""
+    between = r"(?:[\s,·&]|\b(?:and|the)\b)+"
+    return bool(re.search(between.join(re.escape(word) for word in frame.words), frame.rest, re.IGNORECASE))
 
 
 def _match(word: str, known: Sequence[ObjectName], spoken: str | None, default: str) -> ObjectName | list[ObjectName] | None:
@@ -354,16 +305,29 @@ def _match(word: str, known: Sequence[ObjectName], spoken: str | None, default: 
 
 def _ask(frame: Frame, word: str, found: Sequence[ObjectName], known: Sequence[ObjectName], namespace: str) -> Plan:
     """A question back with a button for each thing that may be meant."""
-    said = f"There is no {(frame.kind or 'object').removesuffix('s')} called {word} in {namespace}."
+    where = "" if frame.kind in CLUSTER_KINDS else f" in {namespace}"
+    said = f"There is no {_singular(frame.kind)} called {word}{where}."
     if not found:
         near = process.extract(word.lower(), {name.name for name in known}, scorer=fuzz.WRatio, score_cutoff=75, limit=4)
         found = [name for match, _, _ in near for name in known if name.name == match][:4]
-    if not found:
-        return Question(f"{said} `list {frame.kind or 'pods'} in {namespace}` shows what there is.")
-    choices = tuple((_label(name), f"kubectl {_line(frame, [name])}") for name in found[:5])
-    return Question(
-        f"{said} Did you mean one of these?" if len(found) > 1 else f"{said} Did you mean {_label(found[0])}?", choices
+    if not found or (frame.action.verb == "scale" and not frame.flags):
+        return Question(f"{said} `list {frame.kind or 'pods'}{where}` shows what there is.")
+    choices = _choices(frame, found)
+    return Question(f"{said} Did you mean {'one of these' if len(choices) > 1 else choices[0][0]}?", choices)
+
+
+def _choices(frame: Frame, found: Sequence[ObjectName]) -> tuple[tuple[str, str], ...]:
+    """A label and a command for each; labels name the kind where two would read the same."""
+    labels = [_label(name) for name in found[:5]]
+    return tuple(
+        (f"{_singular(name.resource)} {label}" if labels.count(label) > 1 else label, f"kubectl {_line(frame, [name])}")
+        for name, label in zip(found[:5], labels, strict=True)
     )
+
+
+def _singular(plural: str | None) -> str:
+    kind = find_kind(plural) if plural else None
+    return kind.singular if kind else plural or "object"
 
 
 def _label(name: ObjectName) -> str:
@@ -380,6 +344,10 @@ def _draft(frame: Frame, names: Sequence[ObjectName], text: str) -> Plan | None:
 
 def _line(frame: Frame, names: Sequence[ObjectName]) -> str:
     """The kubectl line for these objects, all in one namespace."""
+    return " ".join(_spaced(frame, names).split())
+
+
+def _spaced(frame: Frame, names: Sequence[ObjectName]) -> str:
     verb, first = frame.action.verb, names[0]
     where = f"-n {first.namespace}" if first.namespace else ""
     objects = " ".join(f"{name.resource}/{name.name}" for name in names)
