@@ -242,6 +242,8 @@ def _remembered(frame: Frame, targets: Sequence[ObjectName], text: str) -> Plan 
 async def _linked(frame: Frame, spoken: str | None, default: str, lookup: Lookup, text: str) -> Plan | None:
     kinds = (frame.kind,) if frame.kind else frame.action.kinds or ("pods", *WORKLOADS, "services", "jobs", "configmaps")
     known = [name for kind in kinds for name in await lookup(kind)]
+    if frame.action.changes and not FILLER_OF_QUESTIONS.isdisjoint(word.lower() for word in frame.words):
+        return None
     if missing := await _missing_namespace(frame, known, lookup):
         return missing
     if frame.everywhere:
@@ -263,7 +265,7 @@ async def _linked(frame: Frame, spoken: str | None, default: str, lookup: Lookup
 async def _missing_namespace(frame: Frame, known: Sequence[ObjectName], lookup: Lookup) -> Question | None:
     """`in WORD` where WORD is no namespace and nothing else: never answered from another namespace."""
     for word in frame.words:
-        if any(name.name == word.lower() for name in known):
+        if any(name.name == word.lower() for name in known) or not re.fullmatch(_NAME, word, re.IGNORECASE):
             continue
         if re.search(
             rf"\b(?:in|within|inside) (?:the )?{re.escape(word)}(?![\w./-])", frame.rest, re.IGNORECASE

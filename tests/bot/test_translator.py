@@ -183,6 +183,8 @@ async def test_what_is_missing_or_not_there_is_asked_for(text: str, said: str, c
         "delete service cart for checkout",
         "restart cart from checkout",
         "restart checkout in shop in staging",
+        "get pods in shop and delete them",
+        "delete deployment checkout in shop; delete ns shop",
     ],
 )
 async def test_what_is_not_wholly_understood_never_becomes_a_command(text: str) -> None:
