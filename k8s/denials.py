@@ -10,6 +10,7 @@ from k8s.access import whoami
 from k8s.client import ClusterClient
 from k8s.discovery import ApiResource, resolve, resolve_object
 from k8s.errors import ApiError
+from k8s.generate import GENERATORS
 from k8s.live import namespace_of, resources_of
 from k8s.manifests import ManifestBroken, read_manifest
 from k8s.redact import clean_text
@@ -240,6 +241,17 @@ async def _env_needs(client: ClusterClient, command: Command) -> list[Need]:
     return needs
 
 
+async def _maker_needs(client: ClusterClient, command: Command) -> list[Need]:
+    """`create KIND`, `run`, `expose`, `autoscale`: to read what they start from, and to create."""
+    namespace = namespace_of(client, command)
+    needs = await _reads(client, command) if command.targets else []
+    if command.verb == "create job" and (source := command.flag("from")):
+        word, _, name = source.partition("/")
+        needs.append(_need("get", await resolve(client, word), namespace, name))
+    made = [GENERATORS[command.verb][0], *(["services"] if command.has("expose") else [])]
+    return [*needs, *[_need("create", await resolve(client, word), namespace) for word in made]]
+
+
 async def _log_needs(client: ClusterClient, command: Command) -> list[Need]:
     namespace = namespace_of(client, command)
     needs = await _reads(client, command)
@@ -276,6 +288,7 @@ async def _nothing(client: ClusterClient, command: Command) -> list[Need]:
 _SPECIAL: dict[str, Callable[[ClusterClient, Command], Awaitable[list[Need]]]] = {
     "logs": _log_needs,
     "set env": _env_needs,
+    **dict.fromkeys(GENERATORS, _maker_needs),
     "top pods": _top_pod_needs,
     "top nodes": _top_node_needs,
     "events": _event_needs,

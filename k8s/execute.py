@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from k8s.about import api_resources, api_versions, version
 from k8s.change import Change, did_nothing, send
@@ -16,7 +17,8 @@ from k8s.events import events
 from k8s.get import get
 from k8s.logs import logs
 from k8s.plan import PLANNERS, plan_changes
-from k8s.redact import clean_line, safe_text
+from k8s.redact import clean_line, redact_object, safe_text
+from k8s.render import to_json, to_yaml
 from k8s.rights import can_i, whoami
 from k8s.rollout import history, status
 from k8s.setting import list_env
@@ -88,27 +90,47 @@ async def _write(
         raise CommandInvalid("The objects have changed since this was agreed to, so nothing was done. Ask again.")
     if not changes:
         return ExecutionResult(text="No resources found")
-    result = await send_all(client, changes, dry_run=command.dry_run)
+    result = await send_all(client, changes, dry_run=command.dry_run, output=command.flag("output"))
     if {ref.resource for ref in result.changed} & _CHANGE_WHAT_IS_SERVED:
         forget(client)
     undo = undo_of(command, changes).command if not command.dry_run else None
     return replace(result, undo=undo.text if undo else None, undo_manifest=undo.manifest if undo else None)
 
 
-async def send_all(client: ClusterClient, changes: tuple[Change, ...], *, dry_run: bool = False) -> ExecutionResult:
-    """Send changes one after the other. Raises PartlyDone, or the error itself when nothing was changed before it."""
-    done: list[tuple[str, Change]] = []
+async def send_all(
+    client: ClusterClient, changes: tuple[Change, ...], *, dry_run: bool = False, output: str | None = None
+) -> ExecutionResult:
+    """Send changes one after the other. Raises PartlyDone, or the error itself when nothing was changed before it.
+
+    `output` (yaml, json, name) prints the objects instead of kubectl's messages.
+    """
+    done: list[Change] = []
+    said: list[str] = []
+    answers: list[dict[str, Any]] = []
     warnings: list[str] = []
     for change in changes:
         try:
-            answer = await send(client, change, dry_run=dry_run, warnings=warnings)
+            answers.append(await send(client, change, dry_run=dry_run, warnings=warnings))
         except ClusterError as error:
-            if not any(each.method for _, each in done):
+            if not any(each.method for each in done):
                 raise
-            raise PartlyDone(tuple(said for said, _ in done), len(changes) - len(done), error) from error
-        done.append((change.done_nothing, replace(change, method="")) if did_nothing(change, answer) else (change.done, change))
+            raise PartlyDone(tuple(said), len(changes) - len(done), error) from error
+        nothing = did_nothing(change, answers[-1])
+        said.append(change.done_nothing if nothing else change.done)
+        done.append(replace(change, method="") if nothing else change)
     suffix = " (server dry run)" if dry_run else ""  # kubectl's words
-    text = "\n".join(f"{said}{suffix}" for said, _ in done)
-    changed = () if dry_run else tuple(change.target for _, change in done if change.method)
+    text = _printed(done, answers, output) or "\n".join(f"{each}{suffix}" for each in said)
+    changed = () if dry_run else tuple(change.target for change in done if change.method)
     notes = tuple(dict.fromkeys(safe_text(clean_line(warning)) for warning in warnings))
     return ExecutionResult(text=text, changed=changed, notes=notes)
+
+
+def _printed(changes: Sequence[Change], answers: Sequence[dict[str, Any]], output: str | None) -> str:
+    """The objects as -o asks, without the values of Secrets; empty for an output that is made of the message."""
+    if output == "name":
+        return "\n".join(change.display for change in changes)
+    if output not in {"yaml", "json"} or any(change.method == "DELETE" for change in changes):
+        return ""
+    objects = [redact_object(answer) for answer in answers]
+    value = objects[0] if len(objects) == 1 else {"apiVersion": "v1", "kind": "List", "items": objects}
+    return to_yaml(value) if output == "yaml" else to_json(value)

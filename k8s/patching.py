@@ -116,5 +116,6 @@ def taint(command: Command, found: Found) -> Change:
     word = "modified" if overwrite or (added and removed) else "tainted" if added else "untainted"
     if after == before:
         return unchanged(found, word)
-    test = {"op": "test", "path": "/spec/taints", "value": before or None}
-    return _json_patch(found, [test, {"op": "add", "path": "/spec/taints", "value": after}], f"{found.display} {word}")
+    # What is not there cannot be tested for; kubectl tests for nothing.
+    tests = [{"op": "test", "path": "/spec/taints", "value": before}] if before else []
+    return _json_patch(found, [*tests, {"op": "add", "path": "/spec/taints", "value": after}], f"{found.display} {word}")

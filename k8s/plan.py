@@ -10,6 +10,7 @@ from k8s.apply import documents, plan_apply, plan_create
 from k8s.change import Change, key_values, nested, patch, unchanged
 from k8s.client import JSON, ClusterClient
 from k8s.errors import CommandInvalid, NotExecutable
+from k8s.generate import GENERATORS, plan_generated
 from k8s.live import Found, chosen, dig, read_or_none
 from k8s.patching import given_patch, taint
 from k8s.redact import redact_object
@@ -215,6 +216,7 @@ PLANNERS: dict[str, Planner] = {
     "delete": _plan_delete,
     "apply": plan_apply,
     "create": plan_create,
+    **dict.fromkeys(GENERATORS, plan_generated),
     "label": each(_keyed("labels", "labeled", "unlabeled")),
     "annotate": each(_keyed("annotations", "annotated", "annotated")),
     "cordon": each(_cordon(True)),

@@ -197,14 +197,14 @@ def quantities(command: Command, flag: str) -> dict[str, str]:
     wished: dict[str, str] = {}
     for part in (command.flag(flag) or "").split(","):
         name, equals, amount = part.partition("=")
-        if part and (not equals or not name or not _QUANTITY.fullmatch(amount)):
+        if part and (not equals or not name or not QUANTITY.fullmatch(amount)):
             raise CommandInvalid(f"{part!r} of --{flag} is not RESOURCE=AMOUNT, such as cpu=200m or memory=512Mi.")
         if part:
             wished[name] = amount
     return wished
 
 
-_QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
+QUANTITY = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([KMGTPE]i|[numkMGTPE]|[eE][+-]?\d+)?")
 """A resource quantity. Source: Kubernetes, apimachinery pkg/api/resource."""
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from k8s.change import Change, key_values, pod_spec_of, pod_spec_path
 from k8s.client import type_of_patch
+from k8s.generate import GENERATORS
 from k8s.grammar import CommandRefused, parse
 from k8s.inverse import NoInverse, inverse
 from k8s.live import dig
@@ -255,5 +256,6 @@ _RULES: dict[str, Callable[[Command, Sequence[Change]], Undo]] = {
     **dict.fromkeys(("patch", "set resources", "set serviceaccount", "set selector", "set subject"), _patched),
     "apply": _apply,
     "create": _apply,
+    **dict.fromkeys(GENERATORS, _apply),
     "delete": _delete,
 }

@@ -259,6 +259,77 @@ async def test_value_that_may_not_or_cannot_be_written_out_offers_no_undo(cluste
     assert SECRET_VALUE not in explain(caught.value)
 
 
+# --- create, run, expose, autoscale ---------------------------------------------------------------------------------------
+
+MADE = [
+    ("create configmap one --from-literal=a=b", "configmap/one created", "/api/v1/{}/configmaps/one"),
+    ("create secret generic two --from-literal=password=hunter2-never-shown", "secret/two created", "/api/v1/{}/secrets/two"),
+    ("create secret docker-registry pull --docker-username=a --docker-password=hunter2-never-shown", "secret/pull created",
+     "/api/v1/{}/secrets/pull"),
+    ("create deployment shop --image=shop/web:1 --replicas=2", "deployment.apps/shop created", "/apis/apps/v1/{}/deployments/shop"),
+    ("create job once --image=a -- true", "job.batch/once created", "/apis/batch/v1/{}/jobs/once"),
+    ("create cronjob hourly --image=a --schedule='0 * * * *'", "cronjob.batch/hourly created", "/apis/batch/v1/{}/cronjobs/hourly"),
+    ("create job manual --from=cronjob/hourly", "job.batch/manual created", "/apis/batch/v1/{}/jobs/manual"),
+    ("create service clusterip inner --tcp=80:8080", "service/inner created", "/api/v1/{}/services/inner"),
+    ("create ingress way --rule=shop.example.com/=inner:80", "ingress.networking.k8s.io/way created",
+     "/apis/networking.k8s.io/v1/{}/ingresses/way"),
+    ("create quota small --hard=pods=50", "resourcequota/small created", "/api/v1/{}/resourcequotas/small"),
+    ("create pdb half --selector=app=shop --min-available=50%", "poddisruptionbudget.policy/half created",
+     "/apis/policy/v1/{}/poddisruptionbudgets/half"),
+    ("create serviceaccount robot", "serviceaccount/robot created", "/api/v1/{}/serviceaccounts/robot"),
+    ("create role reader --verb=get --resource=pods", "role.rbac.authorization.k8s.io/reader created",
+     "/apis/rbac.authorization.k8s.io/v1/{}/roles/reader"),
+    ("create rolebinding readers --role=reader --user=zoe", "rolebinding.rbac.authorization.k8s.io/readers created",
+     "/apis/rbac.authorization.k8s.io/v1/{}/rolebindings/readers"),
+    ("run box --image=busybox -- sleep 5", "pod/box created", "/api/v1/{}/pods/box"),
+    ("expose deployment shop --port=80", "service/shop exposed", "/api/v1/{}/services/shop"),
+    ("autoscale deployment shop --max=3", "horizontalpodautoscaler.autoscaling/shop autoscaled",
+     "/apis/autoscaling/v2/{}/horizontalpodautoscalers/shop"),
+]  # fmt: skip
+
+
+async def test_everything_that_is_made_is_there_and_goes_by_its_undo(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace(objects=())
+    admin = await cluster.client("admin")
+    for line, said, path in MADE:
+        preview = await cluster.preview("admin", f"-n {namespace} {line}")
+        assert preview.summary[0] == f"Creates {said.split()[0]} in {namespace}."
+        head, dashes, remote = line.partition(" -- ")
+        dry = await cluster.run("admin", f"-n {namespace} {head} --dry-run=server{dashes}{remote}")
+        assert dry.text == f"{said} (server dry run)"
+        done = await cluster.run("admin", f"-n {namespace} {line}")
+        assert done.text == said
+        assert await exists(admin, path.format(f"namespaces/{namespace}"))
+        assert SECRET_VALUE not in repr((preview, dry, done))
+        assert done.undo is not None
+        if line.startswith(("create job", "create cronjob", "create deployment", "create service clusterip")):
+            continue  # the next lines start from them
+        await cluster.run("admin", done.undo)
+
+        async def gone(path: str = path) -> bool:
+            return not await exists(admin, path.format(f"namespaces/{namespace}"))
+
+        await until(gone)
+
+
+async def test_namespace_that_was_made_offers_no_undo(cluster: LiveCluster) -> None:
+    name = f"{await cluster.namespace(objects=())}-more"
+    done = await cluster.run("admin", f"create namespace {name}")
+    cluster.namespaces.append(name)
+    assert (done.text, done.undo) == (f"namespace/{name} created", None)
+
+
+async def test_written_objects_are_printed_when_asked_without_their_values(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace(objects=())
+    line = f"create secret generic two --from-literal=password={SECRET_VALUE} --dry-run=client -n {namespace}"
+    printed = await cluster.run("alice", f"{line} -o yaml")
+    assert "kind: Secret" in printed.text
+    assert "password: " in printed.text
+    assert SECRET_VALUE not in printed.text
+    assert (await cluster.run("alice", f"{line} -o name")).text == "secret/two"
+    assert json.loads((await cluster.run("alice", f"{line} -o json")).text)["metadata"]["name"] == "two"
+
+
 # --- delete ---------------------------------------------------------------------------------------------------------------
 
 

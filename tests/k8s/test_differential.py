@@ -3,8 +3,8 @@ the messages must be equal, and what fails must fail for the same reason.
 
 The table is tests/k8s/differential/*.txt: a command a line, in order, for each file its own two namespaces with the objects of
 setup.yaml. `{ns}` is the namespace, `-f NAME` a file of differential/manifests. A line that begins with `!` must fail; with `~`
-the objects must be equal and the messages are meant to differ (docs/verbs.md says how); with `!~` both must fail, KubeChat before
-it asks the server.
+the objects must be equal and the messages are meant to differ (docs/verbs.md says how); with `!~` both must fail, each with
+words of its own.
 """
 
 import asyncio
