@@ -5,15 +5,11 @@ import os
 import sqlite3
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Column, Connection, Engine, MetaData, Table, Text, create_engine, event, inspect, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -82,7 +78,11 @@ def _bytea(value: bytes) -> str:
 
 def schema_revision(connection: Connection, version_table: str) -> str | None:
     """The revision that the schema is at; None when there is none yet."""
-    return MigrationContext.configure(connection, opts={"version_table": version_table}).get_current_revision()
+    if not inspect(connection).has_table(version_table):
+        return None
+    table = Table(version_table, MetaData(), Column("version_num", Text))
+    found: str | None = connection.execute(select(table.c.version_num)).scalar()
+    return found
 
 
 def migrate(engine: Engine, script_location: Path, version_table: str) -> None:
@@ -97,15 +97,19 @@ def migrate(engine: Engine, script_location: Path, version_table: str) -> None:
         DatabaseUnusable: the schema is newer than this program.
         sqlalchemy.exc.SQLAlchemyError: the database is out of reach, or refused a statement.
     """
-    scripts = ScriptDirectory(str(script_location))
     with engine.connect() as connection:
-        if schema_revision(connection, version_table) == scripts.get_current_head():
+        if schema_revision(connection, version_table) == newest(script_location):
             return
     with writing(engine) as connection:
         if connection.dialect.name == "postgresql":
             turn = {"key": zlib.crc32(version_table.encode())}
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), turn)
-        _upgrade(connection, scripts, version_table)
+        _upgrade(connection, script_location, version_table)
+
+
+def newest(script_location: Path) -> str:
+    """The revision that this program knows: files are called `vREVISION_what.py`, with revisions in their order."""
+    return max(path.name[1:5] for path in (script_location / "versions").glob("v*.py"))
 
 
 def require_schema(connection: Connection, script_location: Path, version_table: str) -> None:
@@ -115,18 +119,23 @@ def require_schema(connection: Connection, script_location: Path, version_table:
         DatabaseUnusable: it is missing, older or newer.
     """
     found = schema_revision(connection, version_table)
-    scripts = ScriptDirectory(str(script_location))
     if found is None:
         raise DatabaseUnusable("there is no audit log in this database")
-    if found != scripts.get_current_head():
-        _require_known(scripts, found)
+    if found != newest(script_location):
+        _require_known(script_location, found)
         raise DatabaseUnusable("the tables are of an older KubeChat: run `kubechat audit migrate` first")
 
 
-def _upgrade(connection: Connection, scripts: ScriptDirectory, version_table: str) -> None:
+def _upgrade(connection: Connection, script_location: Path, version_table: str) -> None:
+    # Alembic takes a quarter of a second to load, and is needed for the first start of a new version only.
+    from alembic.migration import MigrationContext
+    from alembic.operations import Operations
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(script_location))
     context = MigrationContext.configure(connection, opts={"version_table": version_table})
     current = context.get_current_revision()
-    _require_known(scripts, current)
+    _require_known(script_location, current)
     pending = list(scripts.iterate_revisions("head", current or "base"))
     with Operations.context(context):
         for revision in reversed(pending):
@@ -134,12 +143,9 @@ def _upgrade(connection: Connection, scripts: ScriptDirectory, version_table: st
             context.stamp(scripts, revision.revision)
 
 
-def _require_known(scripts: ScriptDirectory, revision: str | None) -> None:
-    try:
-        if revision is not None:
-            scripts.get_revision(revision)
-    except CommandError as error:
-        raise DatabaseUnusable(f"the database was written by a newer KubeChat (schema {revision}): upgrade this one") from error
+def _require_known(script_location: Path, revision: str | None) -> None:
+    if revision is not None and not list((script_location / "versions").glob(f"v{revision}_*.py")):
+        raise DatabaseUnusable(f"the database was written by a newer KubeChat (schema {revision}): upgrade this one")
 
 
 def _address(url: str) -> URL:
@@ -193,9 +199,12 @@ def _sqlite(address: URL, *, read_only: bool) -> Engine:
 def _sqlite_file(path: Path, *, read_only: bool) -> URL:
     """The URL of a file: one that exists, or that is made here for its owner alone."""
     try:
-        if not read_only:
+        # Only a missing file is opened here: closing a descriptor of the database drops this process's POSIX locks on it
+        # (sqlite.org/howtocorrupt.html, 2.2), and another process could then delete the log under us.
+        if not read_only and not path.exists():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            with suppress(FileExistsError):
+                os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError as error:
         raise DatabaseUnusable(f"the database {path} cannot be made: {error.strerror}") from error
     if not path.is_file():

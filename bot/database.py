@@ -150,10 +150,6 @@ class Database:
         def start() -> Engine:
             engine = connect(url)
             migrate(engine, MIGRATIONS, VERSION_TABLE)
-            # No connection stays open while the audit log opens the same SQLite file: closing any descriptor of a file drops all
-            # of this process's locks on it (fcntl(2)), and another process would then take itself for the last one and delete
-            # the write-ahead log under us.
-            engine.dispose()
             return engine
 
         try:

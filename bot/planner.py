@@ -13,7 +13,7 @@ from k8s.verbs import REFUSED_VERBS, VERBS
 
 TYPED = "typed"
 
-_MENTION = re.compile(r"<@[^>]*>|(?<!\S)@kubechat\b", re.IGNORECASE)
+_MENTION = re.compile(r"<@[^<>]{0,100}>|(?<!\S)@kubechat\b", re.IGNORECASE)
 _BLOCK = re.compile(r"```[a-zA-Z]*[ \t]*\n?(.*?)```", re.DOTALL)
 _VERB_WORDS = frozenset(name.split()[0] for name in (*VERBS, *REFUSED_VERBS))
 

@@ -60,9 +60,11 @@ def denied(sentences: Sequence[str], commands: Sequence[Command], level: str) ->
 
 def unmapped(user_key: str, cluster: str, clusters: tuple[str, ...]) -> Reply:
     """No mapping, and how to get one."""
-    where = cluster or "any cluster"
+    if clusters and not cluster:
+        return say(f"Which cluster? You have access to: {', '.join(clusters)}. Say `use cluster NAME`.", "question")
     text = (
-        f"You have no access to {where} here, so nothing was run. Ask an administrator of KubeChat to map you: "
+        f"You have no access to {cluster or 'any cluster'} here, so nothing was run. "
+        "Ask an administrator of KubeChat to map you: "
         f"`kubechat users add {user_key} --cluster {cluster or 'NAME'} --kubeconfig FILE` "
         "(or --service-account, or --impersonate)."
     )

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TextIO
 
 from adapters.terminal.ask import ask, script_entries
-from adapters.terminal.chat import chat
 from adapters.terminal.render import new_console, render
 from bot.main.parts import Parts, parts
 from bot.settings import home, load_settings
@@ -51,6 +50,8 @@ async def run_chat(
         await _tell_unfinished(running, quiet=as_json)
         handlers = (running.engine.handle_message, running.engine.handle_click)
         if entries is None:
+            from adapters.terminal.chat import chat
+
             await chat(*handlers, user=name, workspace=workspace, home=home(), people=("alice", "bob", "carol", "dave"))
             return 0
         return await ask(*handlers, entries, user=name, workspace=workspace, approve_as=approve_as, as_json=as_json)
