@@ -29,7 +29,7 @@ class Undo:
 def undo_of(command: Command, changes: Sequence[Change]) -> Undo:
     """The command that takes all the changes back, if one command can. Pure: looks at `Change.before` only."""
     real = [change for change in changes if change.method]
-    rule = _RULES.get(command.verb)
+    rule = RULES.get(command.verb)
     if not real or rule is None:
         return Undo(why_not="" if not real else f"`{command.verb}` cannot be taken back by a command.")
     undo = rule(command, real)
@@ -241,7 +241,7 @@ def _named(items: list[Any]) -> bool:
     return len({str(item["name"]) for item in items}) == len(items)
 
 
-_RULES: dict[str, Callable[[Command, Sequence[Change]], Undo]] = {
+RULES: dict[str, Callable[[Command, Sequence[Change]], Undo]] = {
     "scale": _scale,
     "label": _keyed("labels"),
     "annotate": _keyed("annotations"),
@@ -259,3 +259,4 @@ _RULES: dict[str, Callable[[Command, Sequence[Change]], Undo]] = {
     **dict.fromkeys(GENERATORS, _apply),
     "delete": _delete,
 }
+"""How each verb is taken back, where it can be."""

@@ -83,7 +83,6 @@ async def test_refused_before_any_request(long_lived: Dialogue, number: str, lin
 
 HELD = [
     ("5", "kubectl -n NS delete pod y", "failure", "not found"),
-    ("11", 'kubectl run x --image=a --overrides=\'{"spec":{"hostPID":true}}\' -n NS', "failure", "does not carry out `run`"),
     ("12", "kubectl exec deploy/checkout -n NS -- sh", "failure", "does not carry out `exec`"),
     ("6", "kubectl delete configmap colours -n NS --dry-run=server", "result", "(server dry run)"),
     ("14", "kubectl get pods -n NS -w", "result", "cannot watch"),
@@ -118,6 +117,13 @@ async def test_a_manifest_that_touches_the_host_says_so_on_the_card(d: Dialogue)
     card = d.expect("proposal", "Needs approval: dangerous", HOST, buttons="approve deny cancel")
     warned = told(card).replace(HOST, "")
     assert "hostNetwork" in warned or "hostPath" in warned
+    d.assert_nothing_ran()
+
+
+async def test_overrides_that_touch_the_host_say_so_on_the_card(d: Dialogue) -> None:
+    """Case 11."""
+    await d.say("alice", 'kubectl run x --image=a --overrides=\'{"spec":{"hostPID":true}}\' -n NS')
+    d.expect("proposal", "Needs approval: dangerous", "hostPID", buttons="approve deny cancel")
     d.assert_nothing_ran()
 
 

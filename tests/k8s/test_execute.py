@@ -84,7 +84,7 @@ FAILURES = [
     ("logs cm/colours", CommandInvalid, "has no pods of its own"),
     ("delete pod nope", ApiError, 'pods "nope" not found'),
     ("delete pod nope --now --grace-period=3", ApiError, "not found"),
-    ("expose deploy checkout --port=80", NotExecutable, "does not carry out `expose` yet"),
+    ("explain pods", NotExecutable, "does not carry out `explain` yet"),
 ]
 
 
