@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -56,7 +57,7 @@ def _place(command: Command) -> Command:
         "--database",
         metavar="URL",
         envvar="KUBECHAT_DATABASE",
-        help="sqlite:///FILE or postgresql://…  [default: kubechat.db in the home folder]",
+        help="sqlite:///FILE or postgresql://…  [default: of the settings, else kubechat.db in the home folder]",
     )
     return home(database(command))
 
@@ -93,7 +94,7 @@ def tail(home: Path, database: str | None, lines: int, follow: bool, as_json: bo
         after = rows[-1].seq if rows else ledger.head().seq
         while follow:
             fresh = list(ledger.rows(after_seq=after, **wanted))
-            _print_rows(fresh, as_json=as_json, header=False)
+            _print_rows(fresh, as_json=as_json)
             after = fresh[-1].seq if fresh else after
             time.sleep(FOLLOW_SECONDS)
 
@@ -145,9 +146,10 @@ def verify(
     as_json: bool,
 ) -> None:
     """Check that the log is the one that was written, and name the first bad row."""
+    from audit.database import DatabaseUnusable
     from audit.ledger import Head
+    from audit.verify import Status, Verification, verify_bundle
     from audit.verify import verify as verify_database
-    from audit.verify import verify_bundle
     from audit.witness import witness_path
 
     if expect_hash and not expect_seq:
@@ -158,8 +160,11 @@ def verify(
             verdict = verify_bundle(bundle, expected=expected, progress=progress)
         else:
             url = database or default_database(home)
-            path = witness_path(home, url)
-            verdict = verify_database(url, _keys(home), path, expected=expected, progress=progress)
+            try:
+                path = witness_path(home, url)
+                verdict = verify_database(url, _keys(home), path, expected=expected, progress=progress)
+            except DatabaseUnusable as error:
+                verdict = Verification(Status.CANNOT_VERIFY, str(error))
     _print_verdict(verdict, as_json=as_json)
     sys.exit(verdict.exit_code)
 
@@ -291,31 +296,34 @@ def _fields(head: "Head | None") -> dict[str, Any] | None:
     return None if head is None else {"log_id": head.log_id, "seq": head.seq, "hash": head.hash}
 
 
-def _print_rows(rows: Iterable["AuditRow"], *, as_json: bool, header: bool = True) -> None:
+def _print_rows(rows: Iterable["AuditRow"], *, as_json: bool) -> None:
     from audit.export import row_object
 
     if as_json:
         for row in rows:
             click.echo(json.dumps(row_object(row)))
         return
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, show_header=header, pad_edge=False)
-    for name, ratio in (("seq", None), ("time (UTC)", None), ("who", 2), ("what", 2), ("payload", 5)):
-        table.add_column(name, ratio=ratio, overflow="fold", no_wrap=name in {"seq", "time (UTC)"})
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row in rows:
         who = "/".join(filter(None, (row.actor.platform, row.actor.workspace, row.actor.user)))
         what = row.payload_state if row.payload is None else _one_line(row.payload)
-        cells = (str(row.seq), f"{row.at:%Y-%m-%d %H:%M:%S}", who, row.kind, what)
-        table.add_row(*(Text(neutral(cell)) for cell in cells))
-    if table.row_count:
-        Console(soft_wrap=False).print(table)
+        click.echo(neutral(f"{row.seq}  {row.at:%Y-%m-%d %H:%M:%S}  {row.kind}  {who}"))
+        click.echo(_cut(neutral(f"    {what}"), width))
+
+
+_FIRST = ("command", "commands", "outcome", "error", "denials", "rule", "reason", "question", "level")
+"""What people look for in a payload; the rest follows."""
 
 
 def _one_line(payload: dict[str, Any]) -> str:
-    return "  ".join(f"{key}={value if isinstance(value, str) else _readable(value)}" for key, value in payload.items())
+    keys = [*(key for key in _FIRST if key in payload), *(key for key in payload if key not in _FIRST)]
+    said = ((key, payload[key]) for key in keys if payload[key] not in (None, "", []))
+    return "  ".join(f"{key}={value if isinstance(value, str) else _readable(value)}" for key, value in said)
+
+
+def _cut(line: str, width: int | None) -> str:
+    """To the width of the terminal; `show` has the whole, and so has a pipe."""
+    return line if width is None or len(line) <= width else f"{line[: width - 1]}…"
 
 
 def _readable(value: Any, indent: int | None = None) -> str:

@@ -3,6 +3,7 @@
 This module is the command line. What a command needs is imported when it runs, so that `kubechat --help` answers at once.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,8 +18,9 @@ _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 
 @click.group(context_settings=_HELP)
 @click.version_option(package_name="kubechat")
-def kubechat() -> None:
-    r"""ChatOps for Kubernetes: ask, approve, run with your own rights, prove it later.
+@click.pass_context
+def kubechat(context: click.Context) -> None:
+    """ChatOps for Kubernetes: ask, approve, run with your own rights, prove it later.
 
     \b
     Try it:        kubechat demo
@@ -26,7 +28,19 @@ def kubechat() -> None:
     Your cluster:  kubechat users add terminal/local/$USER --cluster NAME --kubeconfig FILE
 
     KUBECHAT_HOME (default ~/.kubechat) holds settings, database and keys.
-    """
+    """  # noqa: D301  (a true \b is what keeps click from refilling the lines)
+    context.default_map = {"audit": {name: {"database": _database} for name in audit.commands}}
+
+
+def _database() -> str:
+    """The database of the settings: audit itself knows only its own options."""
+    from bot.main.parts import sentence
+    from bot.settings import WrongSetting, load_settings
+
+    try:
+        return load_settings().database_url
+    except (WrongSetting, OSError) as error:
+        raise click.ClickException(sentence(error)) from error
 
 
 kubechat.add_command(audit)
@@ -53,7 +67,7 @@ def chat(
     script: Any,
     as_json: bool,
 ) -> None:
-    r"""Talk in the terminal; with WORDS or --script, say that and leave.
+    """Talk in the terminal; with WORDS or --script, say that and leave.
 
     \b
     kubechat chat --practice
@@ -61,7 +75,7 @@ def chat(
     kubechat chat --practice --as alice --approve-as bob --json "delete job migrate in shop"
 
     Leaves with 0 when it was done or answered, else with a status that tells what came of it (see docs/terminal.md).
-    """
+    """  # noqa: D301
     from bot.main.chat import run_chat
 
     if manifests is not None and not practice:
@@ -158,7 +172,7 @@ def safety() -> None:
 
 
 @safety.command("check")
-@click.argument("file", type=click.File("r", encoding="utf-8", errors="surrogateescape"))
+@click.argument("file", type=click.File("r", encoding="utf-8-sig", errors="surrogateescape"))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: command, verdict, rule, reasons.")
 def safety_check(file: Any, as_json: bool) -> None:
     """Judge a file of commands, one a line (- for standard input). Nothing is run and no cluster is asked."""
@@ -217,4 +231,6 @@ def _finish(work: Any) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `kubechat` command."""
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115  (open for as long as the process)
     kubechat(args=arguments, prog_name="kubechat")

@@ -26,9 +26,14 @@ class PracticeUnusable(Exception):
     """The practice cluster cannot do what was asked; the message says why and what to do."""
 
 
+class HomeUnusable(Exception):
+    """The home folder cannot be made or used."""
+
+
 CANNOT_START: tuple[type[Exception], ...] = (
-    PracticeUnusable, WrongSetting, DatabaseUnusable, KeysUnreadable, KeyUnknown, DecryptionRefused, AuditUnavailable,
-    StoreUnavailable, KubeconfigRefused, NoBotAccess, UnmappedUser, ClusterError, EntryRefused, ScriptNotUnderstood, OSError,
+    PracticeUnusable, HomeUnusable, WrongSetting, DatabaseUnusable, KeysUnreadable, KeyUnknown, DecryptionRefused,
+    AuditUnavailable, StoreUnavailable, KubeconfigRefused, NoBotAccess, UnmappedUser, ClusterError, EntryRefused,
+    ScriptNotUnderstood, OSError,
 )  # fmt: skip
 """What keeps a command from starting and can be mended by whoever started it."""
 
@@ -57,7 +62,10 @@ def keys() -> Keyring:
 @asynccontextmanager
 async def store(settings: Settings) -> AsyncIterator[tuple[Database, AuditLog]]:
     """The database and the audit log in it."""
-    home().mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        home().mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HomeUnusable(f"{home()} cannot be used ({error.strerror}): name another folder with KUBECHAT_HOME.") from error
     ring = keys()
     database = await Database.open(settings.database_url, ring)
     try:

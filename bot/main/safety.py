@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from adapters.text import one_line
 from k8s.safety import judge
@@ -26,8 +27,7 @@ def check(lines: Iterable[str], *, as_json: bool) -> None:
             click.echo(json.dumps(said))
         else:
             colour = _COLOURS[verdict.level.value]
-            table.add_row(
-                f"[{colour}]{verdict.level.value}", verdict.rule, one_line(command), one_line(" ".join(verdict.reasons))
-            )
+            reasons = one_line(" ".join(verdict.reasons))
+            table.add_row(Text(verdict.level.value, colour), verdict.rule, Text(one_line(command)), Text(reasons))
     if not as_json:
-        Console(markup=True, highlight=False).print(table)
+        Console(highlight=False).print(table)

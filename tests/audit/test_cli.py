@@ -86,6 +86,20 @@ def test_tail_gives_json_and_filters(place: Place) -> None:
         assert [line["header"]["seq"] for line in place.json_lines("tail", *arguments)] == expected, arguments
 
 
+def test_tail_gives_each_row_two_lines_and_what_matters_first(place: Place) -> None:
+    asyncio.run(append(place, "U9", {"cluster": "prod", "nothing": None, "outcome": "done", "command": "kubectl get pods"}))
+    head, what = place.run("tail", "-n", "1").stdout.splitlines()
+    assert head.startswith("11  ")
+    assert head.endswith("  command.asked  slack/T1/U9")
+    assert what == "    command=kubectl get pods  outcome=done  cluster=prod"
+
+
+def test_a_database_that_is_none_cannot_be_verified(place: Place) -> None:
+    verdict = place.run("verify", "--database", "elsewhere")
+    assert verdict.exit_code == EXIT_CODES[Status.CANNOT_VERIFY]
+    assert "'elsewhere' is no database URL" in verdict.stdout
+
+
 def test_show_prints_a_row_whole(place: Place) -> None:
     shown = place.run("show", "3")
     assert '"approval_id": "a1"' in shown.stdout

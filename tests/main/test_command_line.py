@@ -53,6 +53,43 @@ def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
     assert len(done.stdout.splitlines()) > 5
 
 
+def test_help_keeps_the_lines_of_its_examples(tmp_path: Path) -> None:
+    assert "\n  Try it:        kubechat demo\n" in kubechat(tmp_path, "--help").stdout
+    assert "\n  kubechat chat --practice\n" in kubechat(tmp_path, "chat", "--help").stdout
+
+
+def test_verdicts_for_people_are_shown_literally(tmp_path: Path) -> None:
+    done = kubechat(tmp_path, "safety", "check", "-", stdin="\ufeffkubectl get pods [/x] [red]\n")
+    assert done.returncode == 0, done.stderr
+    assert "get pods [/x] [red]" in done.stdout
+
+
+def test_a_home_that_is_no_folder_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    done = kubechat(file, "users", "list")
+    assert done.returncode == 1
+    assert f"{file} cannot be used" in done.stderr
+    assert "KUBECHAT_HOME" in done.stderr
+
+
+def test_audit_reads_the_database_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "kubechat.yaml").write_text(f"database: sqlite:///{tmp_path}/other.db\n")
+    assert said(tmp_path, "list pods")["outcome"] == "done"
+    assert not (tmp_path / "kubechat.db").exists()
+    assert kubechat(tmp_path, "audit", "verify").stdout.startswith("ok: ")
+    (tmp_path / "kubechat.yaml").write_text("databas: x\n")
+    assert "databas: there is no such setting" in kubechat(tmp_path, "audit", "verify").stderr
+
+
+def test_a_closed_standard_input_is_an_empty_script(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$0" chat --practice --script - <&-', str(KUBECHAT)],
+        capture_output=True, text=True, timeout=120, env={**os.environ, "KUBECHAT_HOME": str(tmp_path)}, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_help_loads_neither_database_nor_cluster_client(tmp_path: Path) -> None:
     script = "import sys; from bot.main import kubechat; print([m for m in ('sqlalchemy', 'aiohttp', 'pydantic', 'rich') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
