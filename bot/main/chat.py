@@ -17,15 +17,16 @@ from bot.settings import home, load_settings
 @asynccontextmanager
 async def _running(
     practice: bool, manifests: Path | None, people: Sequence[str], approvers: Sequence[str]
-) -> AsyncIterator[Parts]:
+) -> AsyncIterator[tuple[Parts, str]]:
+    """What runs, and the workspace that is spoken in."""
     async with parts(load_settings()) as running:
         if not practice:
-            yield running
+            yield running, "local"
             return
         from bot.main.practice import practice_cluster
 
-        async with practice_cluster(running.database, manifests, people, approvers):
-            yield running
+        async with practice_cluster(running.database, manifests, people, approvers) as workspace:
+            yield running, workspace
 
 
 async def run_chat(
@@ -43,10 +44,9 @@ async def run_chat(
         script = sys.stdin
     if script is not None:
         entries = script_entries(await asyncio.to_thread(script.read))
-    name = user or ("alice" if practice else getpass.getuser())
-    workspace = "practice" if practice else "local"
+    name = user if user is not None else "alice" if practice else getpass.getuser()
     others = [approve_as] if approve_as else []
-    async with _running(practice, manifests, [name, *others], others) as running:
+    async with _running(practice, manifests, [name, *others], others) as (running, workspace):
         await _tell_unfinished(running, quiet=as_json)
         handlers = (running.engine.handle_message, running.engine.handle_click)
         if entries is None:

@@ -11,7 +11,7 @@ from adapters.terminal.render import new_console, note, save_svg
 from audit.verify import verify
 from audit.witness import witness_path
 from bot.main.parts import Parts, keys, parts
-from bot.main.practice import WORKSPACE, practice_cluster
+from bot.main.practice import practice_cluster
 from bot.settings import home, load_settings
 
 CONVERSATION = (
@@ -36,16 +36,16 @@ CONVERSATION = (
 
 async def run_demo(svg: Path | None, *, stay: bool) -> int:
     """Play the conversation, verify the audit log, and stay when there is a terminal."""
-    async with parts(load_settings()) as running, practice_cluster(running.database, None, ()):
+    async with parts(load_settings()) as running, practice_cluster(running.database, None, ()) as workspace:
         console = new_console(width=100 if svg else None, record=svg is not None)
         handlers = (running.engine.handle_message, running.engine.handle_click)
-        await ask(*handlers, CONVERSATION, user="alice", workspace=WORKSPACE, with_entries=True, console=console)
+        await ask(*handlers, CONVERSATION, user="alice", workspace=workspace, with_entries=True, console=console)
         status = await _verify(running, console)
         if svg is not None:
             save_svg(console, svg)
         if stay:
             note("Now you. Try “restart cart”, /as bob, /help; Ctrl-D leaves.", console)
-            await chat(*handlers, user="alice", workspace=WORKSPACE, home=home(), people=("alice", "bob", "carol", "dave"))
+            await chat(*handlers, user="alice", workspace=workspace, home=home(), people=("alice", "bob", "carol", "dave"))
     return status
 
 

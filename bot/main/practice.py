@@ -1,10 +1,12 @@
 """The practice cluster as KubeChat uses it: started, its people mapped, broken on request."""
 
 import asyncio
+import fcntl
+import itertools
 import json
 import signal
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,27 +34,53 @@ async def _start(manifests: Path | None, **options: Any) -> Sandbox:
         raise PracticeUnusable(f"The practice cluster cannot be filled: {error}") from error
 
 
+@contextmanager
+def _own_workspace() -> Iterator[str]:
+    """A workspace that no other practice of this home uses now, else one would speak to the other's cluster."""
+    for number in itertools.count(1):
+        name = WORKSPACE if number == 1 else f"{WORKSPACE}-{number}"
+        with (home() / f"{name}.lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield name
+            return
+
+
 @asynccontextmanager
 async def practice_cluster(
     database: Database, manifests: Path | None, people: Iterable[str], approvers: Iterable[str] = ()
-) -> AsyncIterator[Sandbox]:
-    """A practice cluster with everybody mapped who belongs to it.
+) -> AsyncIterator[str]:
+    """A practice cluster with everybody mapped who belongs to it; gives the workspace that they chat in.
 
     Of the shop that comes with KubeChat, only its own people are mapped, so that a stranger meets what a stranger meets. In
     a folder of one's own, everybody named is.
     """
     sandbox = await _start(manifests)
     try:
-        known = SHOP_PEOPLE | (set(people) if manifests else set())
-        for person in sorted(known):
-            key = f"terminal/{WORKSPACE}/{person}"
-            roles = ["approver"] if person in {*APPROVERS, *approvers} else []
-            await identity.add_account(database, key, person, roles)
-            kubeconfig = sandbox.kubeconfig(person, namespace="default" if manifests else "shop")
-            await identity.map_user(database, key, CLUSTER, KubeconfigMapping(json.dumps(kubeconfig)), identity=person)
-        yield sandbox
+        with _own_workspace() as workspace:
+            await _map_people(database, sandbox, workspace, manifests, people, approvers)
+            yield workspace
     finally:
         await sandbox.stop()
+
+
+async def _map_people(
+    database: Database,
+    sandbox: Sandbox,
+    workspace: str,
+    manifests: Path | None,
+    people: Iterable[str],
+    approvers: Iterable[str],
+) -> None:
+    known = SHOP_PEOPLE | (set(people) if manifests else set())
+    for person in sorted(known):
+        key = f"terminal/{workspace}/{person}"
+        roles = ["approver"] if person in {*APPROVERS, *approvers} else []
+        await identity.add_account(database, key, person, roles)
+        kubeconfig = sandbox.kubeconfig(person, namespace="default" if manifests else "shop")
+        await identity.map_user(database, key, CLUSTER, KubeconfigMapping(json.dumps(kubeconfig)), identity=person)
 
 
 def _folder(kubeconfigs: Path | None) -> Path:

@@ -1,5 +1,6 @@
 """`kubechat` as people and programs call it: real processes, a home of their own, nobody at the keyboard."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -80,6 +81,19 @@ def test_audit_reads_the_database_of_the_settings(tmp_path: Path) -> None:
     assert kubechat(tmp_path, "audit", "verify").stdout.startswith("ok: ")
     (tmp_path / "kubechat.yaml").write_text("databas: x\n")
     assert "databas: there is no such setting" in kubechat(tmp_path, "audit", "verify").stderr
+
+
+def test_practices_at_the_same_time_keep_to_their_own_clusters(tmp_path: Path) -> None:
+    with (tmp_path / "practice.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "terminal/practice-2/alice" in json.dumps(said(tmp_path, "who am I"))
+    assert "terminal/practice/alice" in json.dumps(said(tmp_path, "who am I"))
+
+
+def test_a_name_that_is_empty_is_nobody(tmp_path: Path) -> None:
+    done = kubechat(tmp_path, "chat", "--practice", "--as", "", "who am I")
+    assert done.returncode == 1
+    assert "is no name" in done.stderr
 
 
 def test_a_closed_standard_input_is_an_empty_script(tmp_path: Path) -> None:
