@@ -1,0 +1,1 @@
+"""Answers from documents, with sources. Empty so far: KubeChat answers from the cluster only."""
