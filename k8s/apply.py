@@ -92,3 +92,24 @@ async def plan_create(client: ClusterClient, command: Command) -> list[Change]:
         path = found.resource.path(found.namespace)
         changes.append(Change("POST", path, target, f"{display} created", body=found.value, display=display))
     return changes
+
+
+async def plan_replace(client: ClusterClient, command: Command) -> list[Change]:
+    """A PUT for each object of the manifest, all of which must be there, as they were when seen."""
+    if command.has("force"):
+        raise CommandInvalid("--force deletes the object and makes it anew: say `delete`, and then `create`.")
+    if command.has("save-config"):
+        raise CommandInvalid(
+            "--save-config is for kubectl's own apply; KubeChat applies on the server and needs none: leave it out."
+        )
+    changes = []
+    for found in await documents(client, command):
+        if not found.value["metadata"].get("name"):
+            raise CommandInvalid(f"A {found.resource.kind} has generateName only: replace needs metadata.name.")
+        before = await client.get(found.path())
+        seen = {key: before["metadata"][key] for key in ("uid", "resourceVersion")}
+        body = {**found.value, "metadata": {**seen, **found.value["metadata"]}}
+        target, path = ref_of(found.resource, before), found.path(command.flag("subresource"))
+        done = f"{found.display} replaced"
+        changes.append(Change("PUT", path, target, done, body=body, before=before, display=found.display))
+    return changes

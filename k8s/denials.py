@@ -4,7 +4,7 @@ import asyncio
 import shlex
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from k8s.access import whoami
 from k8s.client import ClusterClient
@@ -206,6 +206,10 @@ async def _manifest_needs(client: ClusterClient, command: Command) -> list[Need]
             continue
         if command.verb == "delete":
             needs += [_need(verb, resource, namespace, name) for verb in ("get", "delete")]
+            continue
+        if command.verb == "replace":
+            put = _need("update", resource, namespace, name)
+            needs += [_need("get", resource, namespace, name), replace(put, subresource=command.flag("subresource") or "")]
             continue
         needs += [_need(verb, resource, namespace, name) for verb in ("get", "patch")]
         if not await _exists(client, resource, namespace, name):

@@ -11,6 +11,7 @@ from k8s.about import api_resources, api_versions, version
 from k8s.change import Change, did_nothing, send
 from k8s.client import ClusterClient, Limits
 from k8s.describe import describe
+from k8s.diff import diff
 from k8s.discovery import forget
 from k8s.errors import AnswerBroken, ClusterError, ClusterTimeout, CommandInvalid, NotExecutable, PartlyDone
 from k8s.events import events
@@ -25,6 +26,7 @@ from k8s.setting import list_env
 from k8s.top import top_nodes, top_pods
 from k8s.types import Command, ExecutionResult, ObjectRef
 from k8s.undo import undo_of
+from k8s.wait import wait
 
 Executor = Callable[[ClusterClient, Command, Limits], Awaitable[ExecutionResult]]
 
@@ -42,6 +44,8 @@ READERS: dict[str, Executor] = {
     "api-versions": api_versions,
     "rollout history": history,
     "rollout status": status,
+    "diff": diff,
+    "wait": wait,
 }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from k8s.apply import documents, plan_apply, plan_create
+from k8s.apply import documents, plan_apply, plan_create, plan_replace
 from k8s.change import Change, key_values, nested, patch, unchanged
 from k8s.client import JSON, ClusterClient
 from k8s.errors import CommandInvalid, NotExecutable
@@ -216,6 +216,7 @@ PLANNERS: dict[str, Planner] = {
     "delete": _plan_delete,
     "apply": plan_apply,
     "create": plan_create,
+    "replace": plan_replace,
     **dict.fromkeys(GENERATORS, plan_generated),
     "label": each(_keyed("labels", "labeled", "unlabeled")),
     "annotate": each(_keyed("annotations", "annotated", "annotated")),

@@ -236,14 +236,13 @@ def _scaled(before: int, after: int, pods: Sequence[str]) -> list[str]:
 # --- what depends on it ---------------------------------------------------------------------------------------------------
 
 _LEAVES_PODS = frozenset({"label", "annotate", "cordon", "uncordon"})
+_TOUCHES_PODS = frozenset({"scale", "apply", "patch", "replace"})
 _HAVE_PODS = frozenset({"deployments", "statefulsets", "daemonsets", "replicasets", "replicationcontrollers", "jobs"})
 
 
 async def _pods_of(client: ClusterClient, command: Command, change: Change) -> Sequence[str] | None:
     """Names of the pods that the change may end; None when the person may not list them."""
-    touches_pods = (
-        change.method == "DELETE" or command.verb in {"scale", "apply", "patch"} or command.verb.startswith(("rollout", "set "))
-    )
+    touches_pods = change.method == "DELETE" or command.verb in _TOUCHES_PODS or command.verb.startswith(("rollout", "set "))
     if change.before is None or not change.method or not touches_pods:
         return ()
     try:

@@ -209,6 +209,15 @@ def _delete(command: Command, changes: Sequence[Change]) -> Undo:
     return _applied(changes, [cleaned(change.before or {}) for change in changes])
 
 
+def _replace(command: Command, changes: Sequence[Change]) -> Undo:
+    former = [cleaned(change.before or {}) for change in changes]
+    if any(redact_object(value) != value for value in former):
+        return _HIDDEN
+    if command.flag("subresource"):
+        return Undo(why_not="A status that was replaced is put right by its controller.")
+    return Undo(Command(verb="replace", manifest="---\n".join(to_yaml(value) for value in former)))
+
+
 _SERVER_SET = ("uid", "resourceVersion", "generation", "creationTimestamp", "selfLink", "managedFields", "deletionTimestamp")
 _SERVER_ANNOTATIONS = (LAST_APPLIED, "deployment.kubernetes.io/revision", "deprecated.daemonset.template.generation")
 
@@ -256,6 +265,7 @@ RULES: dict[str, Callable[[Command, Sequence[Change]], Undo]] = {
     **dict.fromkeys(("patch", "set resources", "set serviceaccount", "set selector", "set subject"), _patched),
     "apply": _apply,
     "create": _apply,
+    "replace": _replace,
     **dict.fromkeys(GENERATORS, _apply),
     "delete": _delete,
 }

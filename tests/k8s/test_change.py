@@ -1,5 +1,6 @@
 """Writes: what they leave behind, what they send, and what binds them to the objects that were seen."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -597,3 +598,69 @@ async def test_create_and_delete_take_manifests_too(cluster: LiveCluster) -> Non
     assert "already exists: choose another name" in explain(caught.value)
     done = await cluster.run("alice", f"delete -f - -n {namespace}", manifest=one)
     assert done.text == f'configmap "one" deleted from {namespace} namespace'
+
+
+# --- replace, diff, wait --------------------------------------------------------------------------------------------------
+
+
+async def test_replace_puts_the_whole_object_and_takes_it_back(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace(objects=())
+    path = f"/api/v1/namespaces/{namespace}/configmaps/one"
+    await cluster.run("alice", f"create configmap one --from-literal=a=1 --from-literal=b=2 -n {namespace}")
+    line, manifest = f"replace -f - -n {namespace}", documents(config_map("one", c="3"))
+    preview = await cluster.preview("alice", line, manifest=manifest)
+    assert sorted(preview.summary) == [
+        f"configmap/one in {namespace}: a 1 is removed",
+        f"configmap/one in {namespace}: b 2 is removed",
+        f"configmap/one in {namespace}: c is set to 3",
+    ]
+    done = await cluster.run("alice", line, manifest=manifest)
+    assert (done.text, (await cluster.get(path))["data"]) == ("configmap/one replaced", {"c": "3"})
+    await cluster.run("alice", done.undo or "", manifest=done.undo_manifest)
+    assert (await cluster.get(path))["data"] == {"a": "1", "b": "2"}
+    with pytest.raises(ApiError, match="not found"):
+        await cluster.run("alice", line, manifest=documents(config_map("other", c="3")))
+    with pytest.raises(CommandInvalid, match="deletes the object"):
+        await cluster.run("alice", f"{line} --force", manifest=manifest)
+
+
+async def test_replace_does_not_reach_an_object_that_has_changed(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace()
+    client = await cluster.client("alice")
+    planned = await plan_changes(client, command(f"replace -f - -n {namespace}", documents(config_map("colours", main="red"))))
+    await cluster.run("alice", f"label cm colours a=b -n {namespace}")
+    with pytest.raises(ApiError) as caught:
+        await send_all(client, planned)
+    assert caught.value.status == 409
+
+
+async def test_diff_shows_what_applying_would_change_and_no_secret(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace()
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db"}, "data": {"password": "bm90LXRoYXQ="}}
+    manifest = documents(config_map("colours", main="red"), config_map("fresh", a="1"), secret)
+    result = await cluster.run("alice", f"diff -f - -n {namespace} --force-conflicts", manifest=manifest)
+    lines = result.text.splitlines()
+    assert {"-  main: blue", "+  main: red", "+  name: fresh"} <= set(lines)
+    assert "secret/db: values differ that are not shown." in lines
+    assert "bm90LXRoYXQ=" not in result.text
+    assert (await cluster.get(f"/api/v1/namespaces/{namespace}/configmaps/colours"))["data"] == {"main": "blue"}
+    same = await cluster.run("admin", f"diff -f - -n {namespace}", manifest=documents(config_map("colours", main="blue")))
+    assert same.text == "No differences."
+
+
+async def test_wait_ends_when_it_is_so_or_when_time_is_up(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace()
+    for line, said in (
+        ("wait deploy/checkout --for=condition=Available", "deployment.apps/checkout condition met"),
+        ("wait deploy --all --for=jsonpath='{.status.readyReplicas}'=3", "deployment.apps/checkout condition met"),
+        ("wait cm/nope --for=delete", ""),
+    ):
+        result = await cluster.run("alice", f"{line} -n {namespace}")
+        assert (result.text, result.truncated) == (said, "")
+    late = await cluster.run("alice", f"wait deploy/checkout --for=condition=Nope --timeout=0.1s -n {namespace}")
+    assert late.truncated.startswith("Not reached after 0.1 s: deployment.apps/checkout.")
+    with pytest.raises(ApiError, match="not found"):
+        await cluster.run("alice", f"wait deploy/nope --for=condition=Available -n {namespace}")
+    waiting = asyncio.create_task(cluster.run("alice", f"wait cm/colours --for=delete -n {namespace}"))
+    await cluster.run("alice", f"delete cm colours -n {namespace}")
+    assert (await waiting).truncated == ""
