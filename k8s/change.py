@@ -33,6 +33,11 @@ class Change:
     revision: int = 0
     done_nothing: str = ""
 
+    @property
+    def removes(self) -> bool:
+        """Whether the object goes: by a delete, or by the eviction of a pod."""
+        return self.method == "DELETE" or self.path.endswith("/eviction")
+
 
 async def send(
     client: ClusterClient, change: Change, *, dry_run: bool = False, warnings: list[str] | None = None
@@ -89,6 +94,14 @@ def did_nothing(change: Change, answer: dict[str, Any]) -> bool:
 def unchanged(found: Found, said: str) -> Change:
     """Nothing to send."""
     return Change("", found.path(), found.ref, f"{found.display} {said}".rstrip(), before=found.value, display=found.display)
+
+
+def cordon(node: Found, *, wished: bool) -> Change:
+    """Start no more pods on a node, or start them again."""
+    word = "cordoned" if wished else "uncordoned"
+    if bool(dig(node.value, "spec", "unschedulable", default=False)) == wished:
+        return unchanged(node, f"already {word}")
+    return patch(node, {"spec": {"unschedulable": True if wished else None}}, word)
 
 
 def key_values(command: Command) -> tuple[dict[str, str], list[str]]:

@@ -256,6 +256,14 @@ async def _maker_needs(client: ClusterClient, command: Command) -> list[Need]:
     return [*needs, *[_need("create", await resolve(client, word), namespace) for word in made]]
 
 
+async def _drain_needs(client: ClusterClient, command: Command) -> list[Need]:
+    """The node, and its pods wherever they are."""
+    nodes = await _reads(client, command)
+    goes = Need("delete", "", "pods") if command.has("disable-eviction") else Need("create", "", "pods", "eviction")
+    pods = [Need("list", "", "pods"), Need("get", "", "pods"), Need("get", "apps", "daemonsets"), goes]
+    return [*nodes, *(Need("patch", "", "nodes", name=need.name) for need in nodes), *pods]
+
+
 async def _log_needs(client: ClusterClient, command: Command) -> list[Need]:
     namespace = namespace_of(client, command)
     needs = await _reads(client, command)
@@ -292,6 +300,7 @@ async def _nothing(client: ClusterClient, command: Command) -> list[Need]:
 _SPECIAL: dict[str, Callable[[ClusterClient, Command], Awaitable[list[Need]]]] = {
     "logs": _log_needs,
     "set env": _env_needs,
+    "drain": _drain_needs,
     **dict.fromkeys(GENERATORS, _maker_needs),
     "top pods": _top_pod_needs,
     "top nodes": _top_node_needs,

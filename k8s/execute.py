@@ -13,6 +13,7 @@ from k8s.client import ClusterClient, Limits
 from k8s.describe import describe
 from k8s.diff import diff
 from k8s.discovery import forget
+from k8s.drain import drain
 from k8s.errors import AnswerBroken, ClusterError, ClusterTimeout, CommandInvalid, NotExecutable, PartlyDone
 from k8s.events import events
 from k8s.get import get
@@ -94,6 +95,8 @@ async def _write(
         raise CommandInvalid("The objects have changed since this was agreed to, so nothing was done. Ask again.")
     if not changes:
         return ExecutionResult(text="No resources found")
+    if command.verb == "drain":
+        return await drain(client, changes, command, limits)
     result = await send_all(client, changes, dry_run=command.dry_run, output=command.flag("output"))
     if {ref.resource for ref in result.changed} & _CHANGE_WHAT_IS_SERVED:
         forget(client)

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from k8s.apply import documents, plan_apply, plan_create, plan_replace
-from k8s.change import Change, key_values, nested, patch, unchanged
+from k8s.change import Change, cordon, key_values, nested, patch, unchanged
 from k8s.client import JSON, ClusterClient
+from k8s.drain import plan_drain
 from k8s.errors import CommandInvalid, NotExecutable
 from k8s.generate import GENERATORS, plan_generated
 from k8s.live import Found, chosen, dig, read_or_none
@@ -147,20 +148,6 @@ def _check_label_values(wished: dict[str, str]) -> None:
             )
 
 
-# --- nodes ----------------------------------------------------------------------------------------------------------------
-
-
-def _cordon(wished: bool) -> Callable[[Command, Found], Change]:
-    word = "cordoned" if wished else "uncordoned"
-
-    def plan(command: Command, found: Found) -> Change:
-        if bool(dig(found.value, "spec", "unschedulable", default=False)) == wished:
-            return unchanged(found, f"already {word}")
-        return patch(found, {"spec": {"unschedulable": True if wished else None}}, word)
-
-    return plan
-
-
 # --- rollouts -------------------------------------------------------------------------------------------------------------
 
 
@@ -220,8 +207,9 @@ PLANNERS: dict[str, Planner] = {
     **dict.fromkeys(GENERATORS, plan_generated),
     "label": each(_keyed("labels", "labeled", "unlabeled")),
     "annotate": each(_keyed("annotations", "annotated", "annotated")),
-    "cordon": each(_cordon(True)),
-    "uncordon": each(_cordon(False)),
+    "cordon": each(lambda command, found: cordon(found, wished=True)),
+    "uncordon": each(lambda command, found: cordon(found, wished=False)),
+    "drain": plan_drain,
     "patch": each(given_patch),
     "taint": each(taint),
     "set image": each(set_image),

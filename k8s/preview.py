@@ -8,6 +8,7 @@ from typing import Any
 from k8s.change import Change, pod_spec_of, send
 from k8s.client import ClusterClient
 from k8s.discovery import resolve
+from k8s.drain import controller_of, has_local_data
 from k8s.errors import ApiError, CommandInvalid
 from k8s.jsonpath import shown
 from k8s.live import Found, dig, read_list
@@ -75,6 +76,8 @@ async def _try(client: ClusterClient, change: Change, changes: Sequence[Change])
         value = await send(client, change, dry_run=True, warnings=warnings)
         return _Answer(value, tuple(warnings))
     except ApiError as error:
+        if error.status == 429 and change.removes:
+            return _Answer({}, (f"{change.display} is kept for now: {error.message}",))
         made = {each.target.name for each in changes if each.before is None and each.target.resource == "namespaces"}
         if error.status == 404 and change.target.namespace in made:
             return _Answer(None)
@@ -85,7 +88,7 @@ def _does_anything(
     changes: Sequence[Change], answers: Sequence[_Answer], differences: Sequence[tuple[ObjectRef, tuple[FieldChange, ...]]]
 ) -> bool:
     return bool(differences) or any(
-        change.method == "DELETE" or answer.value is None or change.before is None
+        change.removes or answer.value is None or change.before is None
         for change, answer in zip(changes, answers, strict=True)
         if change.method
     )
@@ -107,7 +110,7 @@ _IGNORED = frozenset(
 
 def _fields(change: Change, after: dict[str, Any] | None) -> tuple[FieldChange, ...]:
     """The fields that the change sets on an object that is there."""
-    if after is None or change.before is None or change.method == "DELETE" or not change.method:
+    if after is None or change.before is None or change.removes or not change.method:
         return ()
     if after.get("kind") == "Scale":
         after = {**change.before, "spec": {**change.before["spec"], "replicas": dig(after, "spec", "replicas", default=0)}}
@@ -152,6 +155,7 @@ _SAID = {
     "rollout pause": "Holds back further rollouts of",
     "rollout resume": "Lets rollouts go on of",
     "cordon": "Starts no new pods on",
+    "drain": "Starts no new pods on",
     "uncordon": "Starts new pods again on",
 }
 """Where the field that changes says less than the verb."""
@@ -164,8 +168,8 @@ def _sentences(command: Command, change: Change, fields: Sequence[FieldChange], 
     where = f" in {change.target.namespace}" if change.target.namespace else ""
     if not change.method:
         return [f"{what}{where} is as wished already."]
-    if change.method == "DELETE":
-        return [f"Deletes {what}{where}.", *_pods_that_go(command, change, pods)]
+    if change.removes:
+        return [f"{'Evicts' if command.verb == 'drain' else 'Deletes'} {what}{where}.", *_pods_that_go(command, change, pods)]
     if change.before is None:
         return [f"Creates {what}{where}.", *_contents(change.body)]
     if not fields:
@@ -209,7 +213,7 @@ def _names(names: Sequence[str]) -> str:
 def _pods_that_go(command: Command, change: Change, pods: Sequence[str] | None, fields: Sequence[FieldChange] = ()) -> list[str]:
     if pods is None:
         return ["Its pods cannot be listed with your rights."]
-    if change.method == "DELETE":
+    if change.removes:
         return [f"With it go {_count(pods)}: {_names(pods)}."] if pods and command.flag("cascade") != "orphan" else []
     if scaled := next((field for field in fields if field.path == "spec.replicas"), None):
         return _scaled(int(scaled.before or 0), int(scaled.after or 0), pods)
@@ -242,11 +246,11 @@ _HAVE_PODS = frozenset({"deployments", "statefulsets", "daemonsets", "replicaset
 
 async def _pods_of(client: ClusterClient, command: Command, change: Change) -> Sequence[str] | None:
     """Names of the pods that the change may end; None when the person may not list them."""
-    touches_pods = change.method == "DELETE" or command.verb in _TOUCHES_PODS or command.verb.startswith(("rollout", "set "))
+    touches_pods = change.removes or command.verb in _TOUCHES_PODS or command.verb.startswith(("rollout", "set "))
     if change.before is None or not change.method or not touches_pods:
         return ()
     try:
-        if change.target.resource == "namespaces" and change.method == "DELETE":
+        if change.target.resource == "namespaces" and change.removes:
             found = await read_list(client, await resolve(client, "pods"), change.target.name, at_most=1000)
             return [pod.name for pod in found]
         if change.target.resource not in _HAVE_PODS:
@@ -289,7 +293,7 @@ def _warnings(command: Command, change: Change, answer: _Answer) -> Iterator[str
         yield f"{change.display} could not be tried, since its namespace is not there yet."
     yield from (safe_text(clean_line(warning)) for warning in answer.warnings)
     before = change.before or {}
-    if change.method == "DELETE" and change.target.resource in _DATA_GOES:
+    if change.removes and change.target.resource in _DATA_GOES:
         yield _DATA_GOES[change.target.resource]
     labels = dig(before, "metadata", "labels", default={})
     annotations = dig(before, "metadata", "annotations", default={})
@@ -299,10 +303,14 @@ def _warnings(command: Command, change: Change, answer: _Answer) -> Iterator[str
     if manager in {"Helm", "Argo CD"} or "kustomize.toolkit.fluxcd.io/name" in labels:
         yield f"{change.display} is managed by {manager or 'Flux'}, which will put its own state back."
     for owner in dig(before, "metadata", "ownerReferences", default=[]):
-        if owner.get("controller"):
+        if owner.get("controller") and command.verb != "drain":
             keeper = f"{owner['kind']} {clean_line(owner['name'])}"
             yield f"{keeper} owns what is meant here ({change.target.resource}) and will put it back as it wants."
-    if dig(before, "metadata", "finalizers") and change.method == "DELETE":
+    if dig(before, "metadata", "finalizers") and change.removes:
         yield f"{change.display} has finalizers, so it may take a while to go."
+    if command.verb == "drain" and change.removes and has_local_data(before):
+        yield f"{change.display} loses the data of its emptyDir volumes."
+    if command.verb == "drain" and change.removes and not controller_of(before):
+        yield f"{change.display} has no controller, so nothing starts it again."
     if command.verb == "set image" and change.target.resource == "pods" and pod_spec_of("pods", before):
         yield "The container restarts at once with the new image."

@@ -664,3 +664,68 @@ async def test_wait_ends_when_it_is_so_or_when_time_is_up(cluster: LiveCluster) 
     waiting = asyncio.create_task(cluster.run("alice", f"wait cm/colours --for=delete -n {namespace}"))
     await cluster.run("alice", f"delete cm colours -n {namespace}")
     assert (await waiting).truncated == ""
+
+
+# --- drain ----------------------------------------------------------------------------------------------------------------
+
+
+async def busy_node(cluster: LiveCluster, namespace: str) -> str:
+    """A node on which a pod of the namespace runs; its Deployment is called as the namespace."""
+    await cluster.run("admin", f"create deployment {namespace} --image=a --replicas=2 -n {namespace}")
+    await cluster.rolled_out(namespace)
+    name: str = (await pods(cluster, namespace))[0]["spec"]["nodeName"]
+    return name
+
+
+async def test_drain_evicts_what_its_budget_allows_and_says_what_stays(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace(objects=())
+    node = await busy_node(cluster, namespace)
+    await cluster.run("admin", f"create pdb all --selector=app={namespace} --min-available=100% -n {namespace}")
+    budget = f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets/all"
+
+    async def counted() -> bool:
+        return bool(dig(await cluster.get(budget), "status", "expectedPods"))
+
+    await until(counted)
+    before = {pod["metadata"]["name"] for pod in await pods(cluster, namespace) if pod["spec"]["nodeName"] == node}
+    line = f"drain {node} --pod-selector=app={namespace}"
+    preview = await cluster.preview("admin", line)
+    assert f"Starts no new pods on node/{node}." in preview.summary
+    assert {f"Evicts pod/{name} in {namespace}." for name in before} <= set(preview.summary)
+    assert any("is kept for now" in warning and "disruption budget" in warning for warning in preview.warnings)
+    try:
+        kept = await cluster.run("admin", f"{line} --timeout=1s")
+        assert kept.text == f"node/{node} cordoned"
+        assert kept.truncated.startswith("Not drained after 1 s; still there: ")
+        assert before <= {pod["metadata"]["name"] for pod in await pods(cluster, namespace)}
+        await cluster.run("admin", f"delete pdb all -n {namespace}")
+        done = await cluster.run("admin", line)
+        assert done.truncated == ""
+        assert set(done.text.splitlines()) == {
+            f"node/{node} already cordoned", *(f"pod/{name} evicted" for name in before), f"node/{node} drained"
+        }  # fmt: skip
+        assert not before & {pod["metadata"]["name"] for pod in await pods(cluster, namespace)}
+    finally:
+        await cluster.run("admin", f"uncordon {node}")
+
+
+async def test_drain_leaves_alone_what_needs_a_flag(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace(objects=())
+    await cluster.run("admin", f"run lone --image=a --labels=app={namespace} -n {namespace}")
+    path = f"/api/v1/namespaces/{namespace}/pods/lone"
+
+    async def placed() -> bool:
+        return bool(dig(await cluster.get(path), "status", "phase") == "Running")
+
+    await until(placed)
+    node = (await cluster.get(path))["spec"]["nodeName"]
+    line = f"drain {node} --pod-selector=app={namespace}"
+    with pytest.raises(CommandInvalid) as caught:
+        await cluster.run("admin", line)
+    assert f"Pods that declare no controller (use --force to override): {namespace}/lone" in explain(caught.value)
+    assert not (await cluster.get(f"/api/v1/nodes/{node}"))["spec"].get("unschedulable")
+    preview = await cluster.preview("admin", f"{line} --force")
+    assert "pod/lone has no controller, so nothing starts it again." in preview.warnings
+    dry = await cluster.run("admin", f"{line} --force --dry-run=server")
+    assert "pod/lone evicted (server dry run)" in dry.text
+    assert await placed()
