@@ -181,8 +181,10 @@ def load_settings(**given: Any) -> Settings:
         raise WrongSetting(
             "\n".join([f"The settings ({settings_file()} and KUBECHAT_… variables) are not right:", *lines])
         ) from error
-    except (yaml.YAMLError, OSError, ValueError) as error:
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         raise WrongSetting(f"{settings_file()} cannot be read: {error}") from error
+    except (ValueError, TypeError) as error:
+        raise WrongSetting(f"{settings_file()} must hold settings by name, such as `database: …`.") from error
 
 
 def _describe(problem: Any) -> str:
@@ -190,7 +192,10 @@ def _describe(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return f"  {where}: there is no such setting.{_nearest(problem['loc'])}"
     said = str(problem["msg"]).removeprefix("Value error, ")
-    return f"  {where}: {said[:1].lower()}{said[1:]} (found {problem['input']!r:.80})"
+    said = said.replace("a valid tuple", "a list").replace("should have timezone info", "needs a time zone, such as +01:00")
+    found = problem["input"]
+    found = found.isoformat() if isinstance(found, datetime) else found
+    return f"  {where}: {said[:1].lower()}{said[1:]} (found {found!r:.80})"
 
 
 def _nearest(path: tuple[int | str, ...]) -> str:

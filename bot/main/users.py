@@ -5,9 +5,8 @@ import json
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from adapters.text import one_line
 from audit.rows import Actor
 from bot import identity
 from bot.identity import ImpersonationMapping, KubeconfigMapping, Mapping, ServiceAccountMapping
@@ -59,9 +58,18 @@ async def add_user(**given: Any) -> int:
             payload = {"account": user.key, "person": account.person, "roles": sorted(account.roles)}
             await running.audit.append("account.changed", _administrator(), payload)
             click.echo(f"{user.key} is {account.person}, roles: {', '.join(sorted(account.roles)) or 'none'}")
+            if given["person"]:
+                click.echo(await _same_person(running, user, account.person))
         if mapping is not None:
             await _map(running, user, mapping, given)
     return 0
+
+
+async def _same_person(running: Parts, user: User, person: str) -> str:
+    """Said at once, since a name mistyped here would let somebody approve their own request."""
+    found = {account.user_key for account, _ in await identity.list_access(running.database) if account.person == person}
+    others = sorted(found - {user.key})
+    return f"The same person: {', '.join(others)}" if others else f"No other account is {person} yet."
 
 
 async def _map(running: Parts, user: User, mapping: Mapping, given: dict[str, Any]) -> None:
@@ -84,19 +92,21 @@ async def list_users(*, as_json: bool) -> int:
     """Print accounts and their access."""
     async with store(load_settings()) as (database, _):
         found = await identity.list_access(database)
-    table = Table("account", "person", "roles", "cluster", "identity", "by", "namespace")
+    told = ""
     for account, row in found:
         where = (row.cluster, row.identity, row.kind, row.namespace) if row else ("", "", "", "")
+        roles = sorted(account.roles)
         if as_json:
             names = ("cluster", "identity", "by", "namespace")
-            said = {"account": account.user_key, "person": account.person, "roles": sorted(account.roles)}
+            said = {"account": account.user_key, "person": account.person, "roles": roles}
             click.echo(json.dumps(said | dict(zip(names, where, strict=True))))
-        else:
-            table.add_row(account.user_key, account.person, ", ".join(sorted(account.roles)), *where)
-    if not as_json:
-        Console(markup=False, highlight=False).print(
-            table if found else "No accounts yet. Add one with `kubechat users add --help`."
-        )
+            continue
+        if account.user_key != told:
+            told = account.user_key
+            click.echo(one_line(f"{told}  person: {account.person}  roles: {', '.join(roles) or 'none'}"))
+        click.echo(one_line("    {} as {}, by {}, namespace {}".format(*where)) if row else "    no cluster yet")
+    if not found and not as_json:
+        click.echo("No accounts yet. Add one with `kubechat users add --help`.")
     return 0
 
 

@@ -63,11 +63,12 @@ def test_the_environment_wins(read: Read) -> None:
         ("approvals: [{verdict: safe, mode: confirm}]", "approvals.0.verdict: input should be 'warning' or 'dangerous'"),
         (
             "freezes: [{name: x, begins: 2026-01-01T00:00:00, until: 2026-01-02T00:00:00Z}]",
-            "freezes.0.begins: input should have timezone",
+            "freezes.0.begins: input needs a time zone, such as +01:00 (found '2026-01-01T00:00:00')",
         ),
         ("freezes: [{name: x, begins: 2026-01-02T00:00:00Z, until: 2026-01-01T00:00:00Z}]", "until must be later than begins"),
         ("limits: [", "cannot be read"),
-        ("- a list", "cannot be read"),
+        ("- a list", "must hold settings by name"),
+        ("approvals: x", "approvals: input should be a list (found 'x')"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_was_expected(read: Read, text: str, said: str) -> None:

@@ -17,6 +17,8 @@ def test_an_account_is_mapped_tested_listed_used_and_removed(served: Path, tmp_p
     assert "reached as alice" in kubechat(tmp_path, "users", "test", account).stdout
     listed = json.loads(kubechat(tmp_path, "users", "list", "--json").stdout)
     assert (listed["account"], listed["cluster"], listed["identity"], listed["by"]) == (account, "shop", "alice", "kubeconfig")
+    shown = kubechat(tmp_path, "users", "list", COLUMNS="60").stdout
+    assert shown == f"{account}  person: {account}  roles: none\n    shop as alice, by kubeconfig, namespace shop\n"
     answer = kubechat(tmp_path, "chat", "--as", "ann", "list deployments")
     assert "checkout" in answer.stdout
     assert kubechat(tmp_path, "users", "remove", account).returncode == 0
@@ -51,6 +53,13 @@ def test_what_is_missing_is_said(tmp_path: Path, arguments: list[str], said: str
     assert done.returncode in (1, 2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_who_counts_as_the_same_person_is_said_when_it_is_set(tmp_path: Path) -> None:
+    first = kubechat(tmp_path, "users", "add", "slack/T1/U1", "--person", "ann")
+    assert "No other account is ann yet." in first.stdout
+    second = kubechat(tmp_path, "users", "add", "terminal/local/ann", "--person", "ann")
+    assert "The same person: slack/T1/U1" in second.stdout
 
 
 @pytest.mark.parametrize(
