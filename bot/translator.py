@@ -39,6 +39,7 @@ _REPLICAS = rf"(?:from (?P<was>\d+) )?(?:up |down |out |in )?(?:to|=|at) ?(?P<n>
 _NAME = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _WHOLE_NAMESPACE = rf"(?:the )?(?:(?:namespace|ns) (?P<a>{_NAME})|(?P<b>{_NAME}) (?:namespace|ns))"
 _SEVERAL_SENTENCES = re.compile(r"[.!?]\s+\S")
+_RIGHTS_IN = re.compile(rf"\W*what (?:may|can) i do in (?:the )?({_NAME})(?: namespace)?\W*", re.IGNORECASE)
 _ABOUT_RIGHTS = re.compile(r"\W*(?:can|may|could|am|are|do) (?:i|we)\b", re.IGNORECASE)
 
 
@@ -83,6 +84,8 @@ async def translate(text: str, *, memory: Mapping[str, Any], namespace: str, loo
     `memory` is the thread's: `targets`, `namespace`; `namespace` is the asker's default.
     """
     sentence = Sentence(_normalise(text))
+    if match := _RIGHTS_IN.fullmatch(sentence.rest):
+        return _plan(f"auth can-i --list -n {match[1].lower()}", text)
     frame = await _frame(sentence, lookup)
     if frame is None or (frame.action.changes and (_SEVERAL_SENTENCES.search(text.strip()) or _ABOUT_RIGHTS.match(text))):
         return None

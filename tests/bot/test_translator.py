@@ -104,6 +104,7 @@ async def meant(text: str, **memory: object) -> Plan | None:
         ("pods in payments", "kubectl get pods -n payments"),
         ("deployments", "kubectl get deployments -n shop"),
         ("pods in all namespaces", "kubectl get pods -A"),
+        ("What can I do in payments?", "kubectl auth can-i -n payments --list"),
         ("list pods and services in payments", "kubectl get pods,services -n payments"),
         ("delete namespace staging", "kubectl delete namespace staging"),
         ("delete the staging namespace", "kubectl delete namespace staging"),
