@@ -12,6 +12,10 @@ APPLIER, EDITOR = "kubechat", "kubechat-edit"
 """Whom the server notes as the owner of fields: those of applied manifests, and those of single changes (scale, label, …)."""
 
 
+CONNECT = "CONNECT"
+"""The method of what is no request but a connection: a program run in a container. It cannot be tried beforehand."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """One request for one object. `before` is the object as seen, None where there is none; `done` is kubectl's message.
@@ -46,7 +50,7 @@ async def send(
 
     What the server warns of is added to `warnings`.
     """
-    if not change.method:
+    if not change.method or (dry_run and change.method == CONNECT):
         return change.before or {}
     query: Query = change.query
     body = change.body

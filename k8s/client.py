@@ -46,6 +46,9 @@ type_of_patch = {
 MAX_RETRY_AFTER = 5.0
 """Seconds. A server that asks a read to wait longer gets no second try; the person is told instead."""
 
+_CHANNEL_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+"""Of a stream with several channels; v5 since Kubernetes 1.30."""
+
 Query = tuple[tuple[str, str], ...]
 
 
@@ -197,6 +200,34 @@ class ClusterClient:
         finally:
             response.close()
 
+    async def channels(self, path: str, *, query: Query = (), seconds: float) -> AsyncGenerator[tuple[int, bytes], None]:
+        """The messages of a websocket as they come, each with its channel, for at most `seconds`; it just ends then."""
+        import aiohttp
+        from yarl import URL
+
+        if self._rest.pool_manager is None:  # what is connected to has been read before
+            raise ClusterUnreachable(self.cluster, "there is no connection yet")
+        headers = dict(self._headers) | ({"Authorization": f"Bearer {await self._token()}"} if self._token is not None else {})
+        url = URL(f"{self.server}{path}?{urlencode(query)}", encoded=True)
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self._rest.pool_manager.ws_connect(
+                    url, headers=headers, protocols=_CHANNEL_PROTOCOLS, max_msg_size=self.max_bytes
+                ) as socket,
+            ):
+                async for message in socket:
+                    if message.type is not aiohttp.WSMsgType.BINARY:
+                        raise AnswerBroken(self.cluster, "it is not what a stream should be", wrote=True)
+                    if message.data:
+                        yield message.data[0], message.data[1:]
+        except aiohttp.WSServerHandshakeError as error:
+            raise ApiError(error.status, error.message, error.message) from error
+        except TimeoutError:
+            return
+        except (aiohttp.ClientError, OSError) as error:
+            raise self._transport_error(error, seconds, wrote=True) from error
+
     async def _request_once(self, request: "_Request", warnings: list[str] | None) -> dict[str, Any]:
         response = await self._send(request)
         try:
@@ -342,9 +373,10 @@ def open_transport(endpoint: Endpoint, *, connections: int, trust_env: bool = Fa
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-            if request.method == "GET":
+            if request.method == "GET" and "Upgrade" not in request.headers:
                 raise
-            # aiohttp sends a DELETE once more when a kept-alive connection dies under it; a change is never sent twice.
+            # aiohttp sends a DELETE (or the GET that opens a websocket) once more when a kept-alive connection dies under it;
+            # a change is never sent twice, and no program run twice.
             raise aiohttp.ClientPayloadError("the connection broke before an answer came") from error
         if 300 <= response.status < 400:
             response.close()

@@ -264,6 +264,16 @@ async def _drain_needs(client: ClusterClient, command: Command) -> list[Need]:
     return [*nodes, *(Need("patch", "", "nodes", name=need.name) for need in nodes), *pods]
 
 
+async def _exec_needs(client: ClusterClient, command: Command) -> list[Need]:
+    """Older servers ask for `get`, newer ones for `create`."""
+    namespace = namespace_of(client, command)
+    needs = await _reads(client, command)
+    named = command.names[0] if command.resources == ("pods",) else None
+    if named is None:
+        needs.append(Need("list", "", "pods", "", namespace))
+    return [*needs, *(Need(verb, "", "pods", "exec", namespace, named) for verb in ("get", "create"))]
+
+
 async def _log_needs(client: ClusterClient, command: Command) -> list[Need]:
     namespace = namespace_of(client, command)
     needs = await _reads(client, command)
@@ -301,6 +311,7 @@ _SPECIAL: dict[str, Callable[[ClusterClient, Command], Awaitable[list[Need]]]] =
     "logs": _log_needs,
     "set env": _env_needs,
     "drain": _drain_needs,
+    "exec": _exec_needs,
     **dict.fromkeys(GENERATORS, _maker_needs),
     "top pods": _top_pod_needs,
     "top nodes": _top_node_needs,

@@ -17,6 +17,7 @@ from k8s.drain import drain
 from k8s.errors import AnswerBroken, ClusterError, ClusterTimeout, CommandInvalid, NotExecutable, PartlyDone
 from k8s.events import events
 from k8s.get import get
+from k8s.inside import run_inside
 from k8s.logs import logs
 from k8s.plan import PLANNERS, plan_changes
 from k8s.redact import clean_line, redact_object, safe_text
@@ -97,6 +98,8 @@ async def _write(
         return ExecutionResult(text="No resources found")
     if command.verb == "drain":
         return await drain(client, changes, command, limits)
+    if command.verb == "exec":
+        return await run_inside(client, changes[0], limits)
     result = await send_all(client, changes, dry_run=command.dry_run, output=command.flag("output"))
     if {ref.resource for ref in result.changed} & _CHANGE_WHAT_IS_SERVED:
         forget(client)

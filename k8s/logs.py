@@ -19,7 +19,7 @@ MAX_PODS = 5
 FOLLOW_SECONDS = 10.0
 """How long a follow listens: a chat's answer must come."""
 
-_DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
+DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def _sources(command: Command, pod: Found, notes: list[str]) -> list[_Source]:
         if wished not in {*ordinary, *others}:
             raise CommandInvalid(f"container {wished} is not valid for pod {pod.name}: it has {', '.join((*ordinary, *others))}.")
         return [_Source(pod, wished)]
-    default = dig(pod.value, "metadata", "annotations", _DEFAULT_CONTAINER)
+    default = dig(pod.value, "metadata", "annotations", DEFAULT_CONTAINER)
     name = default if default in ordinary else ordinary[0]
     if len(ordinary) > 1:
         notes.append(f"Container {name} of {pod.name}; it also has {', '.join(each for each in ordinary if each != name)}.")

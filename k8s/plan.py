@@ -12,6 +12,7 @@ from k8s.client import JSON, ClusterClient
 from k8s.drain import plan_drain
 from k8s.errors import CommandInvalid, NotExecutable
 from k8s.generate import GENERATORS, plan_generated
+from k8s.inside import plan_exec
 from k8s.live import Found, chosen, dig, read_or_none
 from k8s.patching import given_patch, taint
 from k8s.redact import redact_object
@@ -210,6 +211,7 @@ PLANNERS: dict[str, Planner] = {
     "cordon": each(lambda command, found: cordon(found, wished=True)),
     "uncordon": each(lambda command, found: cordon(found, wished=False)),
     "drain": plan_drain,
+    "exec": plan_exec,
     "patch": each(given_patch),
     "taint": each(taint),
     "set image": each(set_image),

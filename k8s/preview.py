@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from k8s.change import Change, pod_spec_of, send
+from k8s.change import CONNECT, Change, pod_spec_of, send
 from k8s.client import ClusterClient
 from k8s.discovery import resolve
 from k8s.drain import controller_of, has_local_data
@@ -88,7 +88,7 @@ def _does_anything(
     changes: Sequence[Change], answers: Sequence[_Answer], differences: Sequence[tuple[ObjectRef, tuple[FieldChange, ...]]]
 ) -> bool:
     return bool(differences) or any(
-        change.removes or answer.value is None or change.before is None
+        change.removes or change.method == CONNECT or answer.value is None or change.before is None
         for change, answer in zip(changes, answers, strict=True)
         if change.method
     )
@@ -168,6 +168,8 @@ def _sentences(command: Command, change: Change, fields: Sequence[FieldChange], 
     where = f" in {change.target.namespace}" if change.target.namespace else ""
     if not change.method:
         return [f"{what}{where} is as wished already."]
+    if change.method == CONNECT:
+        return [f"Runs {clean_line(change.done)}{where}. What it does cannot be tried beforehand."]
     if change.removes:
         return [f"{'Evicts' if command.verb == 'drain' else 'Deletes'} {what}{where}.", *_pods_that_go(command, change, pods)]
     if change.before is None:

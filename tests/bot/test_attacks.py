@@ -83,7 +83,7 @@ async def test_refused_before_any_request(long_lived: Dialogue, number: str, lin
 
 HELD = [
     ("5", "kubectl -n NS delete pod y", "failure", "not found"),
-    ("12", "kubectl exec deploy/checkout -n NS -- sh", "failure", "does not carry out `exec`"),
+    ("12", "kubectl exec deploy/nope -n NS -- sh", "failure", "not found"),
     ("6", "kubectl delete configmap colours -n NS --dry-run=server", "result", "(server dry run)"),
     ("14", "kubectl get pods -n NS -w", "result", "cannot watch"),
 ]

@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
 
 from k8s.change import send
+from k8s.denials import denials
 from k8s.errors import ApiError, CommandInvalid, PartlyDone, explain
 from k8s.execute import send_all
 from k8s.live import dig
@@ -729,3 +731,33 @@ async def test_drain_leaves_alone_what_needs_a_flag(cluster: LiveCluster) -> Non
     dry = await cluster.run("admin", f"{line} --force --dry-run=server")
     assert "pod/lone evicted (server dry run)" in dry.text
     assert await placed()
+
+
+# --- exec -----------------------------------------------------------------------------------------------------------------
+
+
+async def test_program_runs_in_the_container_that_is_meant(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace({"alice": "edit", "carol": "view"})
+    line = f"-n {namespace} exec deploy/checkout"
+    preview = await cluster.preview("alice", f"{line} -c sidecar -- echo 'a b'")
+    assert len(preview.summary) == 1
+    assert re.fullmatch(
+        r"Runs echo 'a b' in container sidecar of pod/checkout-\S+ in test-\w+\. What it does cannot be tried beforehand\.",
+        preview.summary[0],
+    )
+    assert preview.undo is None
+    with pytest.raises(CommandInvalid, match="has no container 'nope': it has web, sidecar"):
+        await cluster.run("alice", f"{line} -c nope -- true")
+    needs = [denial.qualified for denial in await denials(await cluster.client("carol"), command(f"{line} -- true"))]
+    assert needs == ["pods/exec", "pods/exec"]
+    if cluster.name == "real":
+        pytest.skip("the pods of this control plane are played, and run no programs")
+    done = await cluster.run("alice", f"{line} -c sidecar -- echo 'a b'")
+    assert (done.text, done.notes, done.truncated) == ("a b\n", (), "")
+    assert (await cluster.run("alice", f"{line} -- false")).notes == ("command terminated with exit code 1",)
+    shown = await cluster.run("alice", f"{line} -- env")
+    assert "DB_PASSWORD=" in shown.text
+    assert SECRET_VALUE not in shown.text
+    with pytest.raises(ApiError) as caught:
+        await cluster.run("carol", f"{line} -- true")
+    assert caught.value.status == 403
