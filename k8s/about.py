@@ -1,8 +1,11 @@
-"""What the cluster is and serves: `version`, `api-resources`, `api-versions`."""
+"""What the cluster is and serves: `version`, `cluster-info`, `api-resources`, `api-versions`."""
+
+from typing import Any
 
 from k8s.client import ClusterClient, Limits
 from k8s.discovery import ApiResource, all_resources
-from k8s.errors import CommandInvalid
+from k8s.errors import ApiError, CommandInvalid
+from k8s.live import dig
 from k8s.redact import clean_line
 from k8s.render import to_json, to_yaml
 from k8s.types import Command, ExecutionResult, Table
@@ -63,3 +66,36 @@ async def api_versions(client: ClusterClient, command: Command, limits: Limits) 
     found = await client.get("/apis")
     versions = [version["groupVersion"] for group in found.get("groups") or () for version in group.get("versions") or ()]
     return ExecutionResult(text="\n".join(clean_line(version) for version in sorted((*versions, "v1"))))
+
+
+async def cluster_info(client: ClusterClient, command: Command, limits: Limits) -> ExecutionResult:
+    """Carry out `cluster-info`: where the API server is, and the services that are marked as the cluster's own."""
+    lines, notes = [f"Kubernetes control plane is running at {client.server}"], tuple[str, ...]()
+    try:
+        query = (("labelSelector", "kubernetes.io/cluster-service=true"),)
+        services = await client.items("/api/v1/namespaces/kube-system/services", query=query)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        services, notes = [], ("The cluster's own services cannot be listed with your rights.",)
+    lines += [f"{_service_name(each)} is running at {_service_address(client, each)}" for each in services]
+    return ExecutionResult(text="\n".join(clean_line(line) for line in lines), notes=notes)
+
+
+def _service_name(service: dict[str, Any]) -> str:
+    return str(dig(service, "metadata", "labels", "kubernetes.io/name", default=service["metadata"]["name"]))
+
+
+def _service_address(client: ClusterClient, service: dict[str, Any]) -> str:
+    """Its load balancer's ports, else its path through the API server. Source: kubectl pkg/cmd/clusterinfo."""
+    metadata, ports = service["metadata"], dig(service, "spec", "ports", default=[])
+    outside = dig(service, "status", "loadBalancer", "ingress", 0, default={})
+    if outside:
+        host = outside.get("ip") or outside.get("hostname", "")
+        return " ".join(f"http://{host}:{port['port']}" for port in ports)
+    name = metadata["name"]
+    if ports:
+        port = ports[0].get("name", "")
+        secure = port == "https" or ports[0]["port"] == 443
+        name = f"https:{name}:{port}" if secure else f"{name}:{port}" if port else name
+    return f"{client.server}/api/v1/namespaces/{metadata['namespace']}/services/{name}/proxy"

@@ -222,6 +222,8 @@ class ClusterClient:
                     if message.data:
                         yield message.data[0], message.data[1:]
         except aiohttp.WSServerHandshakeError as error:
+            if error.status < 400:
+                raise AnswerBroken(self.cluster, "it is no stream", wrote=True) from error
             raise ApiError(error.status, error.message, error.message) from error
         except TimeoutError:
             return

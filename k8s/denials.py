@@ -154,7 +154,8 @@ async def needed(client: ClusterClient, command: Command) -> list[Need]:
     needs = await _reads(client, command)
     if command.verb == "patch":
         subresource = command.flag("subresource") or ""
-    if verb is not None:
+    only_lists = command.has("list") and not command.args
+    if verb is not None and not only_lists:
         needs += [Need(verb, need.group, need.resource, subresource, need.namespace, need.name) for need in needs]
     if command.manifest is not None:
         needs += await _manifest_needs(client, command)
@@ -316,7 +317,7 @@ _SPECIAL: dict[str, Callable[[ClusterClient, Command], Awaitable[list[Need]]]] =
     "top pods": _top_pod_needs,
     "top nodes": _top_node_needs,
     "events": _event_needs,
-    **dict.fromkeys(("auth can-i", "auth whoami", "version", "api-resources", "api-versions"), _nothing),
+    **dict.fromkeys(("auth can-i", "auth whoami", "version", "cluster-info", "api-resources", "api-versions"), _nothing),
 }
 
 

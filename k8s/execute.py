@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from k8s.about import api_resources, api_versions, version
+from k8s.about import api_resources, api_versions, cluster_info, version
 from k8s.change import Change, did_nothing, send
 from k8s.client import ClusterClient, Limits
 from k8s.describe import describe
@@ -24,7 +24,7 @@ from k8s.redact import clean_line, redact_object, safe_text
 from k8s.render import to_json, to_yaml
 from k8s.rights import can_i, whoami
 from k8s.rollout import history, status
-from k8s.setting import list_env
+from k8s.setting import list_env, list_keys
 from k8s.top import top_nodes, top_pods
 from k8s.types import Command, ExecutionResult, ObjectRef
 from k8s.undo import undo_of
@@ -42,6 +42,7 @@ READERS: dict[str, Executor] = {
     "auth can-i": can_i,
     "auth whoami": whoami,
     "version": version,
+    "cluster-info": cluster_info,
     "api-resources": api_resources,
     "api-versions": api_versions,
     "rollout history": history,
@@ -49,6 +50,10 @@ READERS: dict[str, Executor] = {
     "diff": diff,
     "wait": wait,
 }
+
+
+LISTERS: dict[str, Executor] = {"set env": list_env, "label": list_keys, "annotate": list_keys}
+"""What --list does for verbs that change something without it."""
 
 
 async def execute(
@@ -80,8 +85,8 @@ async def execute(
 
 
 def _executor(command: Command, expected: tuple[ObjectRef, ...] | None) -> Executor | None:
-    if command.verb == "set env" and command.has("list"):
-        return list_env
+    if command.has("list") and command.verb in LISTERS and not command.args:
+        return LISTERS[command.verb]
     return READERS.get(command.verb) or (partial(_write, expected=expected) if command.verb in PLANNERS else None)
 
 

@@ -168,6 +168,21 @@ async def list_env(client: ClusterClient, command: Command, limits: Limits) -> E
     return ExecutionResult(text=safe_text(text), truncated=truncated)
 
 
+async def list_keys(client: ClusterClient, command: Command, limits: Limits) -> ExecutionResult:
+    """Carry out `label --list` and `annotate --list`."""
+    field = "labels" if command.verb == "label" else "annotations"
+    found = await chosen(client, command)
+    lines: list[str] = []
+    for each in found:
+        values = redact_object({"metadata": {field: dig(each.value, "metadata", field, default={})}})["metadata"][field]
+        if len(found) > 1:
+            lines.append(f"Listing {field} for {each.resource.kind}.{each.resource.group}/{each.name}:")
+        indent = " " if len(found) > 1 else ""
+        lines += [f"{indent}{key}={value}" for key, value in sorted(values.items())]
+    text, truncated = cut("\n".join(clean_line(line) for line in lines), limits)
+    return ExecutionResult(text=text, truncated=truncated)
+
+
 def _listed(entry: Mapping[str, Any]) -> str:
     if "valueFrom" not in entry:
         return f"{entry['name']}={entry.get('value', '')}"

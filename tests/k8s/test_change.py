@@ -200,6 +200,13 @@ async def test_variables_are_listed_without_what_is_secret(cluster: LiveCluster)
     assert "DB_PASSWORD=" in listed.text
 
 
+async def test_labels_are_listed_by_who_may_only_read(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace({"carol": "view"})
+    line = f"label deploy checkout --list -n {namespace}"
+    assert await denials(await cluster.client("carol"), command(line)) == ()
+    assert (await cluster.run("carol", line)).text == "app=checkout\ntier=web"
+
+
 async def test_strategic_patch_of_a_kind_without_one_names_the_way(cluster: LiveCluster) -> None:
     namespace = await cluster.namespace(objects=())
     crd = "customresourcedefinitions"

@@ -220,6 +220,37 @@ async def test_change_that_got_no_answer_is_said_to_be_unknown_and_sent_once(han
     assert sent == 2
 
 
+@pytest.mark.parametrize(
+    "handler", [hangs_up, answering(200, "{}"), answering(302, "", {"Location": "http://127.0.0.1:1/steal"})]
+)
+async def test_program_is_not_run_again_when_no_stream_comes(handler: Handler) -> None:
+    opened = 0
+
+    async def counting(request: web.Request) -> web.StreamResponse:
+        nonlocal opened
+        if "Upgrade" not in request.headers:
+            return web.json_response({})
+        opened += 1
+        return await handler(request)
+
+    async with serving(counting) as server, client_of(server) as client:
+        await client.get("/api/v1/pods/x")  # the connection that is then used again
+        with pytest.raises(AnswerBroken) as caught:
+            async for _ in client.channels("/api/v1/pods/x/exec", query=(("command", "true"),), seconds=5):
+                pass
+    assert (opened, caught.value.wrote) == (1, True)
+
+
+async def test_stream_that_is_refused_keeps_its_status() -> None:
+    async with serving(answering(403, "{}")) as server, client_of(server) as client:
+        with pytest.raises(ApiError):
+            await client.get("/api/v1/pods/x")
+        with pytest.raises(ApiError) as caught:
+            async for _ in client.channels("/api/v1/pods/x/exec", seconds=5):
+                pass
+    assert caught.value.status == 403
+
+
 async def test_delete_is_not_sent_again_on_a_connection_that_died() -> None:
     seen: list[str] = []
 

@@ -141,18 +141,25 @@ CLUSTER_WIDE = (
 )  # fmt: skip
 
 
-async def left(client: ClusterClient, namespace: str) -> dict[str, Any]:
-    """All fields of the objects of the namespace, and of those of the cluster whose names hold its name, by their paths."""
-    paths = [re.sub(r"/v[12]/", lambda version: f"{version[0]}namespaces/{namespace}/", path) for path in NAMESPACED]
-    lists = await asyncio.gather(*(client.items(path) for path in (*paths, *CLUSTER_WIDE)))
-    found: dict[str, Any] = {}
-    for number, items in enumerate(lists):
+async def left(client: ClusterClient, *namespaces: str) -> list[dict[str, Any]]:
+    """For each namespace all fields of its objects, and of those of the cluster whose names hold its name, by their paths."""
+    everywhere = await asyncio.gather(*(client.items(path) for path in CLUSTER_WIDE))
+    inside = await asyncio.gather(*(_inside(client, namespace) for namespace in namespaces))
+    found = []
+    for namespace, items in zip(namespaces, inside, strict=True):
+        items += [item for part in everywhere for item in part if namespace in item["metadata"]["name"]]
+        fields: dict[str, Any] = {}
         for item in items:
-            inside = number < len(paths) or namespace in item["metadata"]["name"]
-            if inside and not is_made_by_a_controller(item):
+            if not is_made_by_a_controller(item):
                 value = json.loads(json.dumps(normalised(item)).replace(namespace, "{ns}"))
-                found |= leaves(f"{value['kind']}/{value['metadata']['name']}", value)
+                fields |= leaves(f"{value['kind']}/{value['metadata']['name']}", value)
+        found.append(fields)
     return found
+
+
+async def _inside(client: ClusterClient, namespace: str) -> list[dict[str, Any]]:
+    paths = [re.sub(r"/v[12]/", lambda version: f"{version[0]}namespaces/{namespace}/", path) for path in NAMESPACED]
+    return [item for part in await asyncio.gather(*(client.items(path) for path in paths)) for item in part]
 
 
 def leaves(path: str, value: Any) -> dict[str, Any]:
@@ -234,7 +241,7 @@ async def differences(
     """Fields that differ once controllers have had the time to be equally far on both sides: at most 3 seconds."""
     deadline = time.monotonic() + 3
     while True:
-        one, other = await asyncio.gather(left(client, mine), left(client, theirs))
+        one, other = await left(client, mine, theirs)
         apart = {path: (one.get(path), other.get(path)) for path in one.keys() | other.keys() if one.get(path) != other.get(path)}
         if not apart.keys() - before.keys() or time.monotonic() > deadline:
             return apart

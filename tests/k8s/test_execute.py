@@ -221,3 +221,17 @@ async def test_custom_resources_work_as_any_other(cluster: LiveCluster) -> None:
         assert done.text == f'widget.shop.example.com "one" deleted from {namespace} namespace'
     finally:
         await cluster.run("admin", "delete crd widgets.shop.example.com")
+
+
+async def test_cluster_info_names_the_server_and_the_services_of_the_cluster(cluster: LiveCluster) -> None:
+    client, admin = await cluster.client("carol"), await cluster.client("admin")
+    assert (await cluster.run("carol", "cluster-info")).text == f"Kubernetes control plane is running at {client.server}"
+    metadata = {"name": "kube-dns", "labels": {"kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"}}
+    service = {"metadata": metadata, "spec": {"ports": [{"name": "dns", "port": 53}]}}
+    await admin.request("POST", "/api/v1/namespaces/kube-system/services", body=service)
+    try:
+        text = (await cluster.run("admin", "cluster-info")).text
+    finally:
+        await admin.request("DELETE", "/api/v1/namespaces/kube-system/services/kube-dns")
+    where = f"{admin.server}/api/v1/namespaces/kube-system/services/kube-dns:dns/proxy"
+    assert text.splitlines()[1] == f"CoreDNS is running at {where}"
