@@ -108,7 +108,7 @@ async def _write(
     result = await send_all(client, changes, dry_run=command.dry_run, output=command.flag("output"))
     if {ref.resource for ref in result.changed} & _CHANGE_WHAT_IS_SERVED:
         forget(client)
-    undo = undo_of(command, changes).command if not command.dry_run else None
+    undo = undo_of(command, changes).command if result.changed else None
     return replace(result, undo=undo.text if undo else None, undo_manifest=undo.manifest if undo else None)
 
 

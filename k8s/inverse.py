@@ -16,6 +16,9 @@ def inverse(before: Mapping[str, Any], patch: Any, kind: str) -> tuple[dict[str,
 
     Raises NoInverse, for directives such as `$patch`.
     """
+    if isinstance(patch, dict) and isinstance(patch.get("metadata"), dict):  # the preconditions there touch nothing
+        kept = {key: item for key, item in patch["metadata"].items() if key not in {"uid", "resourceVersion"}}
+        patch = {**patch, "metadata": kept}
     if kind == "json":
         return _of_merge(before, _touched(before, patch)), "merge"
     if kind == "strategic":
@@ -29,7 +32,10 @@ def inverse(before: Mapping[str, Any], patch: Any, kind: str) -> tuple[dict[str,
 def _of_merge(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, new, old in _entries(before, patch):
-        result[key] = _of_merge(old, new) if isinstance(new, dict) and isinstance(old, dict) else old
+        if not isinstance(new, dict) or not isinstance(old, dict):
+            result[key] = old
+        elif part := _of_merge(old, new):
+            result[key] = part
     return result
 
 
@@ -37,7 +43,8 @@ def _of_strategic(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[s
     result: dict[str, Any] = {}
     for key, new, old in _entries(before, patch):
         if isinstance(new, dict) and isinstance(old, dict):
-            result[key] = _of_strategic(old, new)
+            if part := _of_strategic(old, new):
+                result[key] = part
         elif not isinstance(new, list) and not isinstance(old, list):
             result[key] = old
         elif key in _BY_NAME and isinstance(old, list):
@@ -48,10 +55,10 @@ def _of_strategic(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[s
 
 
 def _entries(before: Mapping[str, Any], patch: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """What the patch touches: key, new value, old value. Preconditions are no touch."""
+    """What the patch touches: key, new value, old value."""
     if any(key.startswith("$") for key in patch):
         raise NoInverse
-    touched = ((key, new, before.get(key)) for key, new in patch.items() if key not in {"uid", "resourceVersion"})
+    touched = ((key, new, before.get(key)) for key, new in patch.items())
     return [(key, new, old) for key, new, old in touched if new is not None or old is not None]
 
 

@@ -43,9 +43,10 @@ async def preview(client: ClusterClient, command: Command) -> Preview:
         if fields:
             differences.append((change.target, fields))
         summary += _sentences(command, change, fields, own)
-    if not any(change.method for change in changes) or not _does_anything(changes, answers, differences):
+    idle = not any(change.method for change in changes) or not _does_anything(changes, answers, differences)
+    if idle:
         summary = ["Nothing would change.", *summary] if changes else ["There is nothing that this command means."]
-    undo = undo_of(command, changes)
+    undo = undo_of(command, () if idle else changes)
     warnings = [
         warning for change, answer in zip(changes, answers, strict=True) for warning in _warnings(command, change, answer)
     ]
