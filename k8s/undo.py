@@ -189,7 +189,7 @@ def _apply(command: Command, changes: Sequence[Change]) -> Undo:
         return _again(new, "delete")
     if new:
         return Undo(why_not="Some objects are new and some were changed, so that no single command takes it back.")
-    former = [_former(change.before or {}, change.body) for change in changes]
+    former = [_former(change.before or {}, cleaned(change.body)) for change in changes]
     return _applied(changes, former, flags=(("force-conflicts", "true"),) if command.has("force-conflicts") else ())
 
 
@@ -237,7 +237,7 @@ def _former(before: Any, applied: Any) -> Any:
     Entries of a list are matched by name, as the server merges most of them; other lists are taken whole.
     """
     if isinstance(applied, dict) and isinstance(before, dict):
-        return {key: _former(before[key], item) for key, item in applied.items() if key in before and key != "uid"}
+        return {key: _former(before[key], item) for key, item in applied.items() if key in before}
     if isinstance(applied, list) and isinstance(before, list) and _named(applied) and _named(before):
         old = {item["name"]: item for item in before}
         return [_former(old[item["name"]], item) for item in applied if item["name"] in old]

@@ -598,6 +598,15 @@ async def test_field_that_another_tool_owns_is_a_conflict_unless_forced(cluster:
     assert (await cluster.get(path))["data"] == {"a": "2"}
 
 
+async def test_undo_of_apply_gives_back_a_key_that_is_called_uid(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace(objects=())
+    path = f"/api/v1/namespaces/{namespace}/configmaps/one"
+    await cluster.run("alice", f"apply -f - -n {namespace}", manifest=documents(config_map("one", uid="1")))
+    done = await cluster.run("alice", f"apply -f - -n {namespace}", manifest=documents(config_map("one", uid="2")))
+    await cluster.run("alice", done.undo or "", manifest=done.undo_manifest)
+    assert (await cluster.get(path))["data"] == {"uid": "1"}
+
+
 async def test_create_and_delete_take_manifests_too(cluster: LiveCluster) -> None:
     namespace = await cluster.namespace(objects=())
     one = documents(config_map("one", a="1"))
