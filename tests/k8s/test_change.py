@@ -777,3 +777,28 @@ async def test_program_runs_in_the_container_that_is_meant(cluster: LiveCluster)
     with pytest.raises(ApiError) as caught:
         await cluster.run("carol", f"{line} -- true")
     assert caught.value.status == 403
+
+
+NEEDS = [
+    ("patch deploy checkout -p 'spec: {}'", ["patch deployments.apps"]),
+    ("patch deploy checkout --subresource=scale --type=merge -p 'spec: {}'", ["patch deployments.apps/scale"]),
+    ("set env deploy/checkout --from=secret/db", ["patch deployments.apps", "get secrets"]),
+    ("set env deploy/checkout --list", []),
+    ("create configmap one", ["create configmaps"]),
+    ("create job one --from=cronjob/nightly", ["create jobs.batch"]),
+    ("run box --image=a --port=80 --expose", ["create pods", "create services"]),
+    ("expose deploy checkout --port=80", ["create services"]),
+    ("autoscale deploy checkout --max=3", ["create horizontalpodautoscalers.autoscaling"]),
+    ("create rolebinding one --clusterrole=view --user=zoe", ["create rolebindings.rbac.authorization.k8s.io"]),
+    ("wait deploy/checkout --for=condition=Available", []),
+    ("drain node-x", ["get nodes", "patch nodes", "list pods", "get pods", "get daemonsets.apps", "create pods/eviction"]),
+    ("taint node node-x a=b:NoSchedule", ["get nodes", "patch nodes"]),
+]
+
+
+async def test_what_a_viewer_lacks_is_named_before_anything_is_proposed(cluster: LiveCluster) -> None:
+    namespace = await cluster.namespace({"carol": "view"})
+    carol = await cluster.client("carol")
+    for line, missing in NEEDS:
+        found = await denials(carol, command(f"{line} -n {namespace}"))
+        assert sorted(f"{denial.verb} {denial.qualified}" for denial in found) == sorted(missing), line

@@ -34,7 +34,7 @@ from tests.clusters import exists, until
 from tests.controlplane.cluster import ControlPlane
 
 FOLDER = Path(__file__).parent / "differential"
-AT_ONCE = 3
+AT_ONCE = 4
 """Files that run at the same time: kubectl keeps a core busy for most of its 65 ms."""
 
 
