@@ -43,7 +43,7 @@ NAMESPACES_GUESSED = 8
 _WHO = re.compile(r"who ?am ?i", re.IGNORECASE)
 _MAY = re.compile(r"what (may|can) i do|my (rights|permissions|access)", re.IGNORECASE)
 _HELP = re.compile(r"help|what can you do|commands", re.IGNORECASE)
-_CANCEL = re.compile(r"cancel|never ?mind|stop|forget it|cancel (it|that)", re.IGNORECASE)
+_CANCEL = re.compile(r"cancel|never ?mind|stop|forget it|cancel (it|that|this|(the|my) .{1,60})", re.IGNORECASE)
 _UNDO = re.compile(r"undo|undo (it|that|this)|take (it|that) back|revert (it|that)", re.IGNORECASE)
 _USE = re.compile(r"use (?:the )?(cluster|namespace) ([a-z0-9][\w.-]*)", re.IGNORECASE)
 
@@ -102,9 +102,9 @@ class Engine:
             request = replace(request, words=" ".join(request.words.split()))
         words = request.words.strip(" .!?")
         if (not words and request.block is None and not request.files) or _HELP.fullmatch(words):
-            return await say(replies.help_reply())
+            return await self._tell(asked, replies.help_reply(), say)
         if _WHO.fullmatch(words):
-            return await say(await self._who_am_i(asked))
+            return await self._tell(asked, await self._who_am_i(asked), say)
         if _CANCEL.fullmatch(words):
             return await self._cancel(asked, say)
         if match := _USE.fullmatch(words):
@@ -113,7 +113,8 @@ class Engine:
             return await self._undo(asked, say)
         access = await self._access(asked)
         if len(words) > LONGEST_SENTENCE and not is_typed(words):
-            return await say(replies.say(f"That is too long: say it in less than {LONGEST_SENTENCE} characters.", "refusal"))
+            too_long = replies.say(f"That is too long: say it in less than {LONGEST_SENTENCE} characters.", "refusal")
+            return await self._tell(asked, too_long, say)
         async with self._means.pool.client(access) as client:
             await self._translate(asked, request, words, access, client, say)
 
@@ -131,11 +132,16 @@ class Engine:
         if isinstance(drafted, Draft):
             await agreement.consider(self._means, asked, access, client, drafted, namespace, say)
         elif isinstance(drafted, Question):
-            await say(await self._ask_back(asked, drafted, access, namespace))
+            await self._tell(asked, await self._ask_back(asked, drafted, access, namespace), say)
         else:
-            if drafted.kind == "refusal":
-                await self._means.audit.append("command.refused", asked.actor, {"text": asked.text, "reply": drafted.text})
-            await say(replies.say(drafted.text, drafted.kind))
+            await self._tell(asked, replies.say(drafted.text, drafted.kind), say)
+
+    async def _tell(self, asked: Asked, reply: Reply, say: Say) -> None:
+        """Answer what leads to no command. It is a row as well: the log says who asked what, and not only what ran."""
+        kind = "command.refused" if reply.kind == "refusal" else "message.answered"
+        payload = {"text": asked.text, "reply": reply.text, "choices": list(reply.commands)}
+        await self._means.audit.append(kind, asked.actor, payload)
+        await say(reply)
 
     async def _access(self, asked: Asked) -> ClusterAccess:
         cluster = asked.memory.get("cluster")
@@ -160,7 +166,7 @@ class Engine:
             await self._means.audit.append("approval.cancelled", asked.actor, {"choice": "cancel"}, approval_id=one.id)
             await say(replies.decided(on_card(one), f"Cancelled by {asked.name}.", "refusal"))
         if not any(gone):
-            await say(replies.say("Nothing of yours is waiting in this thread."))
+            await self._tell(asked, replies.say("Nothing of yours is waiting in this thread."), say)
 
     async def _undo(self, asked: Asked, say: Say) -> None:
         """Press the Undo of the last change, in words."""
@@ -177,7 +183,7 @@ class Engine:
         else:
             parse(f"get pods -n {name}")
             await remember(self._means, asked.thread, namespace=name)
-        await say(replies.say(f"This thread now speaks of the {what} {name}."))
+        await self._tell(asked, replies.say(f"This thread now speaks of the {what} {name}."), say)
 
     async def _ask_back(self, asked: Asked, question: Question, access: ClusterAccess, namespace: str) -> Reply:
         proposals = [Proposal(label, line, None, access.cluster, namespace) for label, line in question.choices]

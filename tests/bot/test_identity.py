@@ -116,7 +116,7 @@ async def test_sealed_access_opens_only_for_its_own_account(d: Dialogue) -> None
 async def test_who_has_several_clusters_is_asked_which(d: Dialogue, cluster: LiveCluster) -> None:
     await d.map(cluster, "alice", name="staging")
     await d.say("alice", "list pods in NS")
-    d.expect("denial", "prod, staging")
+    d.expect("question", "prod, staging")
     d.configure(Settings(default_cluster="staging"))
     await d.say("alice", "list pods in NS", where=thread("two"))
     d.expect("result")
