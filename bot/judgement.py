@@ -19,7 +19,7 @@ from k8s.execute import READERS
 from k8s.kinds import find_kind
 from k8s.manifests import ManifestBroken, read_manifest
 from k8s.preview import preview
-from k8s.redact import REDACTED, redact_object
+from k8s.redact import REDACTED, looks_secret, redact_object
 from k8s.render import to_yaml
 from k8s.safety import classify
 from k8s.types import Command, Level, ObjectRef, Preview, Verdict
@@ -149,6 +149,7 @@ def needs_namespace(command: Command) -> bool:
 # --- what others may see of a command -------------------------------------------------------------------------------------
 
 _LITERALS = frozenset({"from-literal", "docker-password"})
+_SETS_ENV = frozenset({"set env", "run"})
 
 
 def shown(commands: Sequence[Command]) -> tuple[Command, ...]:
@@ -166,6 +167,9 @@ def _without_values(command: Command) -> Command:
     secret = command.verb.startswith("create secret") or "secrets" in command.resources
     if secret:
         command = replace(command, flags=tuple((name, _masked(name, value)) for name, value in command.flags))
+    if command.verb in _SETS_ENV:
+        flags = tuple((name, _variable(value) if name == "env" else value) for name, value in command.flags)
+        command = replace(command, args=tuple(map(_variable, command.args)), flags=flags)
     if command.manifest is None or "secret" not in command.manifest.casefold():
         return command
     try:
@@ -175,6 +179,12 @@ def _without_values(command: Command) -> Command:
     if not any(str(value.get("kind")).casefold() == "secret" for value in objects):
         return command
     return replace(command, manifest="---\n".join(to_yaml(redact_object(value)) for value in objects))
+
+
+def _variable(pair: str) -> str:
+    """`DB_PASSWORD=‹redacted›`: a variable whose name speaks of a secret."""
+    name, equals, _ = pair.partition("=")
+    return f"{name}={REDACTED}" if equals and looks_secret(name) else pair
 
 
 def _masked(flag: str, value: str) -> str:

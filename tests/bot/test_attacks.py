@@ -191,6 +191,13 @@ async def test_a_secret_that_somebody_types_is_shown_to_nobody_else(fresh: Dialo
     said += d.replies
     await d.say("alice", 'kubectl patch secret db -n NS -p \'{"stringData":{"password":"correct-horse"}}\'')
     said += d.replies
+    for line in (
+        "set env deploy/checkout DB_PASSWORD=correct-horse MODE=fast",
+        "run once --image=nginx --env=API_TOKEN=correct-horse",
+    ):
+        await d.say("alice", f"kubectl {line} -n NS")
+        said += d.replies
+    assert "MODE=fast" in told(said[-2])
     for reply in said:
         everything = told(reply) + " ".join(reply.commands)
         assert "correct-horse" not in everything

@@ -190,7 +190,7 @@ def record(obj: Json, old: Json | None, manager: Json, kind: Kind, field: Field 
 
 
 def _keep(meta: Json, entries: list[Json]) -> None:
-    order = "manager operation apiVersion time fieldsType fieldsV1 subresource".split()  # noqa: SIM905
+    order = "manager operation apiVersion time fieldsType fieldsV1 subresource".split()
     kept = [{name: one[name] for name in order if name in one} for one in entries if one["fieldsV1"]]
     meta["managedFields"] = kept
     if not kept:
