@@ -133,7 +133,7 @@ def objection(policy: ApprovalRule, voter: Voter, choice: str) -> ClickRefused |
         return ClickRefused("wrong-choice", "This needs another person's approval; confirming is not enough.")
     if voter.asked or (choice == "approve" and voter.same_hands):
         return ClickRefused(
-            "own-request", "Nobody can approve their own request, from no account of theirs. Ask another approver."
+            "own-request", "Nobody can approve their own request, whichever account they use. Ask another approver."
         )
     if policy.approvers not in voter.roles:
         return ClickRefused("not-approver", f"Only people with the role {policy.approvers} can decide this.")

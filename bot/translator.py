@@ -253,7 +253,7 @@ async def _linked(frame: Frame, spoken: str | None, default: str, lookup: Lookup
         return _in_several(frame, known, text)
     chosen: list[ObjectName] = []
     for word in frame.words:
-        found = _match(word, known, spoken, default)
+        found = _match(word, known, spoken, default, changes=frame.action.changes)
         if isinstance(found, ObjectName):
             chosen.append(found)
         elif found is None and len(frame.words) > 1:
@@ -295,12 +295,18 @@ def _one_list(frame: Frame) -> bool:
     return bool(re.search(between.join(re.escape(word) for word in frame.words), frame.rest, re.IGNORECASE))
 
 
-def _match(word: str, known: Sequence[ObjectName], spoken: str | None, default: str) -> ObjectName | list[ObjectName] | None:
-    """The one object that a word names exactly; several that it may mean; None when nothing bears the name."""
+def _match(
+    word: str, known: Sequence[ObjectName], spoken: str | None, default: str, *, changes: bool
+) -> ObjectName | list[ObjectName] | None:
+    """The one object that a word names exactly; several that it may mean; None when nothing bears the name.
+
+    Of several kinds that bear the name, the first is looked at; what would be changed is asked about.
+    """
     exact = [name for name in known if name.name == word.lower()]
     for namespaces in (spoken,) if spoken else (default, None):
         here = [name for name in exact if namespaces is None or name.namespace in (namespaces, None)]
-        if here and (len(here) == 1 or len({name.resource for name in here}) == len(here)) and namespaces is not None:
+        clear = len(here) == 1 or (not changes and len({name.resource for name in here}) == len(here))
+        if here and clear and namespaces is not None:
             return here[0]
         if len(here) >= 1:
             return here
@@ -311,7 +317,8 @@ def _match(word: str, known: Sequence[ObjectName], spoken: str | None, default: 
 def _ask(frame: Frame, word: str, found: Sequence[ObjectName], known: Sequence[ObjectName], namespace: str) -> Plan:
     """A question back with a button for each thing that may be meant."""
     where = "" if frame.kind in CLUSTER_KINDS else f" in {namespace}"
-    said = f"There is no {_singular(frame.kind)} called {word}{where}."
+    here = [name for name in found if name.name == word.lower() and name.namespace in (namespace, None)]
+    said = f"{'Several things are' if here else f'There is no {_singular(frame.kind)}'} called {word}{where}."
     if not found:
         near = process.extract(word.lower(), {name.name for name in known}, scorer=fuzz.WRatio, score_cutoff=75, limit=4)
         found = [name for match, _, _ in near for name in known if name.name == match][:4]

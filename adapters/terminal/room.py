@@ -175,7 +175,8 @@ class Room:
     def _numbered(self, number: int) -> Choice:
         if number in self.choices:
             return self.choices[number]
-        on_screen = ", ".join(f"[{each.number}] {each.button.label}" for each in self.choices.values()) or "none"
+        here = [each for each in self.choices.values() if each.thread == self.thread][-6:]
+        on_screen = ", ".join(f"[{each.number}] {each.button.label}" for each in here) or "none"
         raise EntryRefused(f"Choice {number} is gone, or never was. Choices now: {on_screen}.")
 
     # What the slash commands do. Each takes what follows the command's name.
