@@ -16,7 +16,7 @@ from k8s.types import Command, ObjectRef
 async def documents(client: ClusterClient, command: Command) -> list[Found]:
     """The objects of the command's manifest, each with its resource and namespace. Raises CommandInvalid."""
     try:
-        values = read_manifest(command.manifest or "")
+        values = await asyncio.to_thread(read_manifest, command.manifest or "")
     except ManifestBroken as error:
         raise CommandInvalid(str(error)) from error
     resources = await asyncio.gather(*(resolve_object(client, value["apiVersion"], value["kind"]) for value in values))

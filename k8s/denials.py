@@ -194,7 +194,7 @@ async def _manifest_needs(client: ClusterClient, command: Command) -> list[Need]
     """What create and delete take, and apply: get and patch, and create for what is not there yet."""
     needs: list[Need] = []
     try:
-        values = read_manifest(command.manifest or "")
+        values = await asyncio.to_thread(read_manifest, command.manifest or "")
     except ManifestBroken:
         return []  # planning says so, with the line
     for value in values:
