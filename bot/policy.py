@@ -13,15 +13,22 @@ from k8s.types import Command, ObjectRef, Preview
 Reach = frozenset[str | None] | None
 """The namespaces that a change touches; None among them is what lies outside of all, None itself is any namespace."""
 
-_REACHES_ALL = frozenset({"customresourcedefinitions", "nodes"})
-"""Deleting one of these takes objects along in namespaces that the command does not name."""
+_REACHES_ALL = frozenset(
+    {"customresourcedefinitions", "nodes", "clusterroles", "clusterrolebindings", "apiservices"}
+    | {"validatingwebhookconfigurations", "mutatingwebhookconfigurations"}
+    | {"validatingadmissionpolicies", "validatingadmissionpolicybindings"}
+)
+"""What lies outside of namespaces and is felt in all of them: pods go with their node, objects with their kind."""
+_TOUCHES_ONLY_ITSELF = frozenset({"cordon", "uncordon", "label", "annotate"})
+"""Verbs that move no pod of the node that they name."""
 
 
 def reach_of(commands: Sequence[Command], previews: Sequence[Preview]) -> Reach:
     """Where a change reaches: the namespaces of its objects and of the commands, a deleted namespace itself included."""
     found = {command.namespace for command in commands if command.namespace}
     for command, preview in zip(commands, previews, strict=True):
-        if command.all_namespaces or (command.verb == "delete" and any(ref.resource in _REACHES_ALL for ref in preview.targets)):
+        spared = {"nodes"} if command.verb in _TOUCHES_ONLY_ITSELF else frozenset[str]()
+        if command.all_namespaces or any(ref.resource in _REACHES_ALL - spared for ref in preview.targets):
             return None
     refs = [ref for preview in previews for ref in preview.targets]
     return frozenset({*found, *(ref.name if ref.resource == "namespaces" else ref.namespace for ref in refs)} or {None})
